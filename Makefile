@@ -1,0 +1,40 @@
+# make demo | test | bench | lint: each does its own set-up on a machine with Python, gcc and make.
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := pyproject.toml setup.py simvue/_batch.pyx simvue/_batch.pxd simvue/_columns.pyx benches/_floor.pyx
+
+.PHONY: demo test bench bench-compare lint build clean
+
+build: .venv/built
+
+.venv/built: $(SOURCES)
+	@$(PYTHON) -m venv --help >/dev/null || tests/system.sh python3-venv
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[server,dataframe]'
+	touch $@
+
+.venv/tested: .venv/built
+	$(BIN)/python -m pip install --quiet --group test
+	touch $@
+
+demo: build
+	$(BIN)/simvue demo $(ARGS)
+
+test: build .venv/tested
+	@tests/system.sh chromium chromium-driver
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: build .venv/tested
+	$(BIN)/python -m benches $(ARGS)
+
+lint: build .venv/tested
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv build simvue/*.so simvue/*.c benches/*.so benches/*.c simvue.egg-info

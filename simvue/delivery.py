@@ -1,0 +1,163 @@
+"""One delivery to a server: how a body or a call is said to it, and what its answer means.
+
+The shipper and ``simvue ship`` both send through here, live rows and spooled ones alike::
+
+    2xx 409          DONE         stored, or known already
+    401 403          REFUSED      the token; tried again every minute
+    404              UNKNOWN_RUN  register it again, then send again
+    410              GONE         the run was deleted: set aside
+    413              TOO_LARGE    a proxy's limit: kept in the spool, tried again every minute
+    400 415 422      REJECTED     set aside with the answer beside it
+    anything else    LATER        for ever, with full jitter, Retry-After obeyed
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from simvue.exception import ServerError
+from simvue.remote import Answer, Remote, route
+from simvue.wire import ROWS_HEADER, WRITER_HEADER, is_id, rows_header
+
+
+class Outcome(enum.Enum):
+    """What became of one delivery; see the module."""
+
+    DONE = enum.auto()
+    REFUSED = enum.auto()
+    UNKNOWN_RUN = enum.auto()
+    GONE = enum.auto()
+    TOO_LARGE = enum.auto()
+    REJECTED = enum.auto()
+    LATER = enum.auto()
+
+
+_OUTCOMES: Final = {
+    401: Outcome.REFUSED,
+    403: Outcome.REFUSED,
+    404: Outcome.UNKNOWN_RUN,
+    409: Outcome.DONE,
+    410: Outcome.GONE,
+    413: Outcome.TOO_LARGE,
+    400: Outcome.REJECTED,
+    415: Outcome.REJECTED,
+    422: Outcome.REJECTED,
+}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The meaning of an answer, with the server's words and what it sent back."""
+
+    outcome: Outcome
+    detail: str = ""
+    content: Any = None
+    retry_after: float | None = None
+
+
+def judge(answer: Answer) -> Reply:
+    """Say what *answer* means."""
+    outcome = Outcome.DONE if answer.ok else _OUTCOMES.get(answer.status, Outcome.LATER)
+    detail = "" if answer.ok else f"{answer.status} {answer.detail}".strip()
+    return Reply(outcome, detail, answer.content, answer.retry_after)
+
+
+def deliver_body(
+    remote: Remote, kind: str, writer: str, first: int, end: int, body: bytes
+) -> Reply:
+    """Send the rows *first* to *end* of a writer; ``kind`` is metrics or events.  Never raises."""
+    headers = {}
+    try:
+        if "rows" in remote.features:
+            headers = {WRITER_HEADER: writer, ROWS_HEADER: rows_header(first, end)}
+        return judge(remote.send("POST", f"/{kind}", body=body, headers=headers))
+    except ServerError as trouble:
+        return Reply(Outcome.LATER, str(trouble))
+
+
+def deliver_call(remote: Remote, run: str, call: Mapping[str, Any]) -> Reply:
+    """Carry out one call on *run*; doing it twice changes nothing.  Never raises.
+
+    ``open`` creates the run or, without ``run``, changes one that is there; ``update`` is a
+    partial update, ``tags`` adds to the tags there are, ``end`` says that no more follows.
+    """
+    try:
+        if call["call"] == "open" and call.get("run") is not None:
+            return _create(remote, call["run"])
+        if call["call"] == "tags":
+            return _add_tags(remote, run, call["tags"])
+        if not call.get("changes"):
+            return Reply(Outcome.DONE)
+        reply = judge(remote.send("PUT", route("runs", run), json=call["changes"]))
+        if call["call"] == "open" and reply.outcome is Outcome.UNKNOWN_RUN:
+            # There is nothing to register: the run that was to be continued is not there.
+            return Reply(Outcome.REJECTED, reply.detail)
+        return reply
+    except ServerError as trouble:
+        return Reply(Outcome.LATER, str(trouble))
+
+
+def deliver_heartbeat(remote: Remote, run: str) -> Reply:
+    """Say that *run* is alive.  Never raises."""
+    try:
+        return judge(remote.send("PUT", route("runs", run, "heartbeat")))
+    except ServerError as trouble:
+        return Reply(Outcome.LATER, str(trouble))
+
+
+def find_run(remote: Remote, name: str) -> Reply:
+    """Look *name* up for a reconnect: DONE with ``id`` and ``name``, or REJECTED with a reason.
+
+    The run of that id if there is one, else the newest in ``created`` of that name, else the
+    only run of that name.  Never raises.
+    """
+    query = {
+        "filters": json.dumps([f"name == {name}"]),
+        "sorting": '[{"id": "created", "desc": true}]',
+        "count": 100,
+        "start": 0,
+    }
+    try:
+        if is_id(name):
+            reply = judge(remote.send("GET", route("runs", name)))
+            if reply.outcome is Outcome.DONE:
+                return Reply(Outcome.DONE, content={"id": name, "name": reply.content["name"]})
+        reply = judge(remote.send("GET", "/runs", params=query))
+    except ServerError as trouble:
+        return Reply(Outcome.LATER, str(trouble))
+    if reply.outcome is not Outcome.DONE:
+        return reply
+    runs = reply.content["data"]
+    waiting = [run for run in runs if run["status"] == "created"]
+    if waiting:
+        return Reply(Outcome.DONE, content={"id": waiting[0]["id"], "name": name})
+    if len(runs) == 1:
+        return Reply(Outcome.DONE, content={"id": runs[0]["id"], "name": name})
+    if not runs:
+        return Reply(Outcome.REJECTED, f"there is no run named {name!r}")
+    ids = ", ".join(run["id"] for run in runs[:5])
+    return Reply(
+        Outcome.REJECTED,
+        f"{len(runs)} runs are named {name!r} and none is waiting to start; reconnect by id: {ids}",
+    )
+
+
+def _create(remote: Remote, run: Mapping[str, Any]) -> Reply:
+    if "run-id" not in remote.features:
+        # Such a server names the run itself, and wants the folder made before it.
+        judge(remote.send("POST", "/folders", json={"path": run["folder"]}))
+        run = {key: value for key, value in run.items() if key != "id"}
+    return judge(remote.send("POST", "/runs", json=run))
+
+
+def _add_tags(remote: Remote, run: str, tags: list[str]) -> Reply:
+    reply = judge(remote.send("GET", route("runs", run)))
+    if reply.outcome is not Outcome.DONE:
+        return reply
+    there = reply.content.get("tags") or []
+    union = [*there, *(tag for tag in dict.fromkeys(tags) if tag not in there)]
+    return judge(remote.send("PUT", route("runs", run), json={"tags": union}))

@@ -1,0 +1,659 @@
+"""Run: what a simulation calls.
+
+The hot methods, ``log_metrics`` ``log_event`` ``log_series`` ``bind_metrics``, are C methods
+of the base class (_batch.pyx).  Everything else a run does is a *call*: one JSON record in
+the run's calls stream, in order with its rows, carried out by the shipper.  Nothing here
+opens a connection to a server or imports what could.
+"""
+
+from __future__ import annotations
+
+import atexit
+import fnmatch
+import json
+import logging
+import os
+import re
+import sys
+import time
+import traceback
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Final, Literal
+
+from simvue import _batch
+from simvue.config import Config, load
+from simvue.context import system
+from simvue.exception import (
+    InvalidValueError,
+    NotInitialisedError,
+    SimvueRunError,
+    UnauthorisedError,
+)
+from simvue.link import this_link
+from simvue.names import random_name
+from simvue.queue import Queue, this_process
+from simvue.wire import FOLDER_PATTERN, NAME_PATTERN, TERMINAL, new_id
+
+_logger = logging.getLogger("simvue")
+
+_SPOOL_BEFORE_S: Final = 3.0
+"""So long before its deadline, ``close`` asks for the rest to be put on disk: what a disk
+takes for 64 MiB when it is slow."""
+
+_CLOSE_SLICE_S: Final = 0.002
+
+_TIME_SPAN: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(second|minute|hour|day|week|year)s?\s*")
+_SECONDS: Final = {
+    "second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 604_800, "year": 31_536_000,
+}  # fmt: skip
+
+Mode = Literal["online", "offline", "disabled"]
+Policy = Literal["wait", "drop"]
+
+
+class Run(_batch.Writer):
+    """One run of a simulation, recorded while it happens.
+
+    ::
+
+        with Run() as run:
+            run.init("lid-driven-cavity", metadata={"re": 1000}, tags=["test"], folder="/cfd")
+            for step in range(1000):
+                run.log_metrics({"residual": residual}, step=step)
+
+    Nothing is contacted before ``init``.  Several runs may be open at once; threads may share
+    one.  Trouble of the network or the server never raises out of a ``log_*`` call.
+    """
+
+    def __init__(
+        self,
+        mode: Mode = "online",
+        abort_callback: Callable[[Run], None] | None = None,
+        server_token: object = None,
+        server_url: str | None = None,
+        debug: bool = False,
+        server_profile: str | None = None,
+        *,
+        disabled: bool = False,
+    ) -> None:
+        """Prepare a run; *mode* is ``online``, ``offline`` (no network) or ``disabled`` (record nothing).
+
+        *server_url*, *server_token* and *server_profile* beat the environment, which beats
+        ``simvue.toml``.  *abort_callback* is called with the run, in a thread of ours, when the
+        server asks it to stop.
+        """
+        if mode not in ("online", "offline", "disabled"):
+            raise InvalidValueError(f"mode is online, offline or disabled; got {mode!r}")
+        self._mode: Mode = "disabled" if disabled else mode
+        self._abort_callback = abort_callback
+        self._settings = {"url": server_url, "token": server_token, "profile": server_profile}
+        self._config: Config | None = None
+        self._name: str | None = None
+        self._id: str | None = None
+        self._status: str | None = None
+        self._policy: Policy | None = None
+        self._wait_ms_max: float | None = None
+        self._queues: tuple[Queue, Queue, Queue] | None = None
+        self._pid = os.getpid()
+        self._start = time.monotonic()
+        _logger.setLevel(logging.DEBUG if debug else logging.INFO)
+
+    # ---- Opening --------------------------------------------------------------------
+
+    def init(
+        self,
+        name: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        tags: Iterable[str] | None = None,
+        description: str | None = None,
+        folder: str | None = None,
+        status: Literal["running", "created"] | None = None,
+        offline: bool = False,
+        *,
+        running: bool | None = None,
+        notification: Literal["none", "all", "error", "lost"] = "none",
+        retention_period: str | None = None,
+        timeout: int | None = 180,
+        visibility: Literal["public", "tenant"] | list[str] | None = None,
+        record_shell_vars: Iterable[str] | None = None,
+        no_color: bool = False,
+    ) -> bool:
+        """Create the run and start recording; all arguments are optional.
+
+        *name* defaults to two random words, *folder* to ``/`` (made if it is not there).
+        ``status='created'`` (or ``running=False``) registers a queued job, to be started later by
+        ``reconnect``.  ``offline=True`` contacts no server and writes everything to disk.
+        *timeout* is the silence in seconds after which the server calls the run ``lost``, None
+        for never; *retention_period* a span like ``'5 days'`` after which it is deleted.
+
+        Waits at most two seconds for the server (SIMVUE_INIT_TIMEOUT): where it does not
+        answer, a warning says so and the run goes on, to be registered later.  Raises
+        UnauthorisedError if the token is refused, InvalidValueError for an argument that cannot
+        be, SimvueRunError if the run is open already.
+        """
+        if self._queues is not None:
+            raise SimvueRunError("this run is open already: close() it first, or use another Run()")
+        if self._mode == "disabled":
+            return self._disable("init")
+        if status not in (None, "created", "running"):
+            raise InvalidValueError(f"status is 'created' or 'running'; got {status!r}")
+        if running is not None and status is not None and running != (status == "running"):
+            raise InvalidValueError(f"running={running} contradicts status={status!r}")
+        starts = status != "created" if running is None else running
+        if offline:
+            self._mode = "offline"
+        self._config = config = self._load()
+        defaults = config.run
+        name = _check_name(name if name is not None else defaults.name) or random_name()
+        run: dict[str, Any] = {
+            "id": new_id(),
+            "name": name,
+            "folder": _check_folder(folder or defaults.folder or "/"),
+            "status": "running" if starts else "created",
+            "tags": list(dict.fromkeys([*_check_tags(tags or ()), *defaults.tags])),
+            "metadata": _check_metadata({**defaults.metadata, **(metadata or {})}),
+            "system": system() if starts else None,
+            "description": _check_text("description", description or defaults.description),
+            "heartbeat_timeout": _check_timeout(timeout),
+            "notifications": {"state": notification},
+            "ttl": _parse_span(retention_period),
+            "visibility": _parse_visibility(visibility),
+        }
+        if record_shell_vars is not None:
+            run["metadata"]["shell"] = _shell_variables(record_shell_vars)
+        self._id, self._name, self._status = run["id"], name, run["status"]
+        self._open({"call": "open", "run": run, "created": not starts, "timeout": timeout})
+        if not no_color:
+            _announce(f"Run {self._name} created", self.url)
+        return True
+
+    def reconnect(
+        self,
+        name: str | None = None,
+        *,
+        run_id: str | None = None,
+        uid: str | None = None,
+        offline: bool = False,
+    ) -> bool:
+        """Start a run that was created before, by its *name* or id, and go on recording into it.
+
+        Of several runs of that name the newest in ``created`` is taken.  Relative time and the
+        automatic step begin at 0 again.  Raises ObjectNotFoundError-like SimvueRunError if there is no such
+        run or the name is ambiguous; where the server cannot be asked, the data goes into a new
+        run of that name, and a warning says so.
+        """
+        key = run_id or uid or name
+        if not key:
+            raise InvalidValueError("reconnect needs the name or the id of a run")
+        if self._queues is not None:
+            raise SimvueRunError("this run is open already: close() it first, or use another Run()")
+        if self._mode == "disabled":
+            return self._disable("reconnect")
+        if offline:
+            self._mode = "offline"
+        self._config = config = self._load()
+        found: dict[str, Any] | None = None
+        if self._mode == "online":
+            asked = this_link().ask(
+                {"find": key, "server": self._server()},
+                config.init_timeout,
+                config.shipper == "auto",
+            )
+            self._raise_refusal(asked)
+            found = asked["content"] if asked and asked["outcome"] == "DONE" else None
+        if found is None:
+            _logger.warning(
+                "run %s could not be looked up; what follows is recorded as a new run of that name",
+                key,
+            )
+            return self.init(_check_name(key), metadata={"reconnect": key})
+        self._id, self._name, self._status = found["id"], found["name"], "running"
+        changes = {"status": "running", "system": system()}
+        self._open({"call": "open", "run": None, "changes": changes, "created": False})
+        return True
+
+    def config(
+        self,
+        suppress_errors: bool | None = None,
+        queue_blocking: bool | None = None,
+        queue_size: int | None = None,
+        *,
+        queue_policy: Policy | None = None,
+    ) -> bool:
+        """Change how this run records, before ``init``; None leaves a setting as it is.
+
+        *queue_policy* says what a full queue does: ``wait`` up to a second for the shipper, then
+        count drops; or ``drop`` at once.  *queue_blocking* waits without bound.
+        *suppress_errors* and *queue_size* are accepted for scripts of older releases: server
+        trouble never raises here, and the queue's bound is ``buffer_size`` in the configuration.
+        """
+        if queue_policy not in (None, "wait", "drop"):
+            raise InvalidValueError(f"queue_policy is 'wait' or 'drop'; got {queue_policy!r}")
+        self._policy = queue_policy or self._policy
+        if queue_blocking is not None:
+            self._wait_ms_max = float("inf") if queue_blocking else None
+        return True
+
+    def _load(self) -> Config:
+        config = load(**self._settings)  # type: ignore[arg-type]
+        for warning in config.warnings:
+            _logger.warning("%s", warning)
+        if self._mode == "online":
+            config.require_server()
+        return config
+
+    def _server(self) -> dict[str, Any]:
+        assert self._config is not None
+        return {
+            "url": self._config.url,
+            "token": self._config.token,
+            "token_source": self._config.token_source,
+            "ca_file": str(self._config.ca_file) if self._config.ca_file else None,
+        }
+
+    def _disable(self, method: str) -> bool:
+        _logger.warning("%s: this run is disabled, nothing will be recorded", method)
+        self._silence()
+        self._status = "disabled"
+        return True
+
+    def _open(self, call: dict[str, Any]) -> None:
+        """Make the streams, write the open call, and let the shipper register the run."""
+        config, run = self._config, self._id
+        assert config is not None
+        assert run is not None
+        size, policy = config.buffer_size, self._policy or config.policy
+        metrics = Queue(run, "metrics", size_max=size, policy=policy)
+        events = Queue(run, "events", size_max=size, policy=policy)
+        calls = Queue(run, "calls")
+        if self._wait_ms_max is not None:
+            metrics.wait_ms_max = events.wait_ms_max = self._wait_ms_max
+        self._queues = (metrics, events, calls)
+        self._pid = os.getpid()
+        offline = self._mode == "offline"
+        self._write_call(
+            {
+                **call,
+                "server": None if offline else self._server(),
+                "offline": offline,
+                "cache": os.path.abspath(config.cache),
+                "flush_interval": config.flush_interval,
+                "linger": config.linger,
+            }
+        )
+        if not call["created"]:
+            self._attach(metrics.stream, events.stream)
+        self._start = time.monotonic()
+        _open_runs.add(self)
+        _watch_the_end()
+        link = this_link()
+        link.runs[run] = self._aborted
+        asked = link.ask(
+            {"open": run, "process": this_process().id},
+            config.init_timeout,
+            config.shipper == "auto",
+        )
+        try:
+            self._raise_refusal(asked)
+        except SimvueRunError:
+            link.tell({"forget": run})
+            self._forget()
+            raise
+        content = (asked or {}).get("content") or {}
+        self._id = content.get("id") or self._id
+        self._name = content.get("name") or self._name
+        if not offline and (asked is None or asked["outcome"] != "DONE"):
+            detail = asked["detail"] if asked else "no shipper answered in time"
+            _logger.warning(
+                "run %s is not registered yet (%s); it goes on, and is sent as soon as possible",
+                self._name, detail,
+            )  # fmt: skip
+
+    def _raise_refusal(self, asked: dict[str, Any] | None) -> None:
+        config = self._config
+        assert config is not None
+        if asked is None:
+            return
+        if asked["outcome"] == "REFUSED":
+            raise UnauthorisedError(
+                f"{config.url} refuses the token from {config.token_source}: {asked['detail']}; "
+                "make a new one on the server's page, or correct the address"
+            )
+        if asked["outcome"] in ("REJECTED", "GONE"):
+            raise SimvueRunError(f"{config.url} does not take this run: {asked['detail']}")
+
+    # ---- While it runs ------------------------------------------------------------------
+
+    log = _batch.Writer.log_metrics
+    """Another name of ``log_metrics``, from the first README."""
+
+    def update_metadata(self, metadata: Mapping[str, Any]) -> bool:
+        """Add *metadata*; an attribute that exists is replaced, nested dicts are merged."""
+        return self._update("update_metadata", {"metadata": _check_metadata(metadata)})
+
+    def update_tags(self, tags: Iterable[str]) -> bool:
+        """Add *tags* to those that the run has."""
+        checked = _check_tags(tags)
+        if self._status == "disabled":
+            return True
+        self._require("update_tags")
+        return self._write_call({"call": "tags", "tags": checked})
+
+    def set_tags(self, tags: Iterable[str]) -> bool:
+        """Replace the tags of the run by *tags*."""
+        return self._update("set_tags", {"tags": _check_tags(tags)})
+
+    def set_status(self, status: Literal["completed", "failed", "terminated"]) -> bool:
+        """Set the terminal status, in order with the data; also after ``close``."""
+        if status not in TERMINAL:
+            raise InvalidValueError(
+                f"status is one of {', '.join(sorted(TERMINAL))}; got {status!r}"
+            )
+        if self._status != "disabled" and self._queues is None and self._id is not None:
+            # Connectors set it after the end: the run is opened once more for this one call.
+            self._open(
+                {"call": "open", "run": None, "changes": {"status": status}, "created": True}
+            )
+            self._status = status
+            return self._tidy_run()
+        done = self._update("set_status", {"status": status})
+        self._status = status
+        return done
+
+    def _update(self, method: str, changes: dict[str, Any]) -> bool:
+        if self._status == "disabled":
+            return True
+        self._require(method)
+        return self._write_call({"call": "update", "changes": changes})
+
+    def _require(self, method: str) -> None:
+        if self._queues is None:
+            raise NotInitialisedError(
+                f"{method}: call init() or reconnect() first, and nothing after close()"
+            )
+
+    def _write_call(self, call: dict[str, Any]) -> bool:
+        """Append *call* to the calls stream, behind the rows that this process logged so far."""
+        assert self._queues is not None
+        *rows, calls = self._queues
+        marks = [queue.mark for queue in rows]
+        call["after"] = {writer: row for writer, row in marks if row}
+        text = json.dumps(call, separators=(",", ":"), default=_plain).encode()
+        return bool(calls.stream.write(len(text).to_bytes(4, "big") + text))
+
+    def _aborted(self) -> None:
+        _logger.warning("the server asks run %s to stop", self._name)
+        if self._abort_callback is not None:
+            self._abort_callback(self)
+
+    # ---- Closing --------------------------------------------------------------------------
+
+    def close(self) -> bool:
+        """Finish the run as completed; all that is not yet sent is sent.
+
+        Blocks until the server has everything, or the disk where the server does not answer,
+        for at most ``close_timeout`` (10 s); then a warning says where the rest lies and which
+        command sends it.  Calling it again, or in a ``with`` block, is harmless.
+        """
+        return self._end("completed")
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None or (issubclass(kind, SystemExit) and not getattr(error, "code", None)):
+            self._end("completed")
+            return
+        self._record_failure(kind, error, trace)
+        self._end("terminated" if issubclass(kind, KeyboardInterrupt) else "failed")
+
+    def _record_failure(
+        self,
+        kind: type[BaseException],
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._queues is not None and self._status == "running":
+            text = "".join(traceback.format_exception(kind, error, trace))
+            self.log_event(text, log_level="error")
+
+    def _end(self, status: str) -> bool:
+        if self._queues is None:
+            return self._status != "disabled"
+        if self._pid != os.getpid():
+            # A forked child sends what it logged; the run is its parent's to end.
+            return self._wait_until_sent()
+        if self._status == "running":
+            self._write_call({"call": "update", "changes": {"status": status}})
+            self._status = status
+        return self._tidy_run()
+
+    def _tidy_run(self) -> bool:
+        """Close the streams and wait until everything is on the server, or on disk."""
+        if self._queues is None:
+            return True
+        self._write_call({"call": "end"})
+        self._detach()
+        sent = self._wait_until_sent()
+        self._forget()
+        return sent
+
+    def _forget(self) -> None:
+        self._detach()
+        this_link().runs.pop(self._local_id, None)
+        self._queues = None
+        _open_runs.discard(self)
+
+    def _wait_until_sent(self) -> bool:
+        config, run = self._config, self._local_id
+        assert self._queues is not None
+        assert config is not None
+        link = this_link()
+        begun = time.monotonic()
+        deadline = begun + config.close_timeout
+        spool_at = max(begun, deadline - _SPOOL_BEFORE_S)
+        link.tell({"flush": run})
+        asked = False
+        while any(queue.owed for queue in self._queues):
+            now = time.monotonic()
+            if now > spool_at and not asked:
+                asked = link.tell({"spool": run})
+            if now > deadline:
+                _logger.warning(
+                    "run %s: not everything could be sent or put on disk within %g s; it lies in %s, "
+                    "and 'simvue ship' sends it",
+                    self._name, config.close_timeout, this_process().runtime.path,
+                )  # fmt: skip
+                return False
+            time.sleep(_CLOSE_SLICE_S)
+        return True
+
+    # ---- What it is ------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str | None:
+        """The run's name; None before ``init``."""
+        return self._name
+
+    @property
+    def id(self) -> str | None:
+        """The run's identifier, 22 letters and digits; None before ``init``."""
+        return self._id
+
+    @property
+    def status(self) -> str | None:
+        """The status as this process last set it; None before ``init``."""
+        return self._status
+
+    @property
+    def mode(self) -> Mode:
+        """``online``, ``offline`` or ``disabled``."""
+        return self._mode
+
+    @property
+    def url(self) -> str | None:
+        """The address of the run's page; None before ``init`` and for a run without a server."""
+        if self._id is None or self._mode != "online" or self._config is None:
+            return None
+        return f"{self._config.url}/dashboard/runs/run/{self._id}"
+
+    @property
+    def duration(self) -> float:
+        """Seconds since the run was opened in this process."""
+        return time.monotonic() - self._start
+
+    @property
+    def dropped(self) -> int:
+        """Rows lost to a full queue in this process so far; see ``config(queue_policy=...)``."""
+        return sum(queue.stream.dropped for queue in self._queues) if self._queues else 0
+
+    @property
+    def _local_id(self) -> str:
+        """The id under which the streams lie in shared memory."""
+        assert self._queues is not None
+        return self._queues[0].run
+
+
+# ---- The end of the process -------------------------------------------------------------
+
+_open_runs: weakref.WeakSet[Run] = weakref.WeakSet()
+_failure: tuple[type[BaseException], BaseException, TracebackType | None] | None = None
+_watching = False
+
+
+def _watch_the_end() -> None:
+    """Have runs that nobody closed closed at the process's end, with its cause."""
+    global _watching
+    if _watching:
+        return
+    _watching = True
+    before = sys.excepthook
+
+    def note_failure(
+        kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        global _failure
+        _failure = (kind, error, trace)
+        before(kind, error, trace)
+
+    sys.excepthook = note_failure
+    atexit.register(_close_all)
+
+
+def _close_all() -> None:
+    for run in list(_open_runs):
+        if _failure is None:
+            run._end("completed")
+        else:
+            run._record_failure(*_failure)
+            run._end("terminated" if issubclass(_failure[0], KeyboardInterrupt) else "failed")
+
+
+def _announce(text: str, url: str | None) -> None:
+    """Tell somebody at a terminal, or a job's log, where to look."""
+    print(f"[simvue] {text}")
+    if url:
+        print(f"[simvue] Monitor at {url}", flush=True)
+
+
+# ---- Arguments ----------------------------------------------------------------------------
+
+
+def _check_name(name: object) -> str | None:
+    if name is None:
+        return None
+    if not isinstance(name, str) or NAME_PATTERN.fullmatch(name) is None:
+        raise InvalidValueError(
+            f"run name {name!r:.100}: allowed are letters, digits, spaces and - _ / . :"
+        )
+    return name
+
+
+def _check_folder(folder: object) -> str:
+    if not isinstance(folder, str) or FOLDER_PATTERN.fullmatch(folder) is None:
+        raise InvalidValueError(f"folder {folder!r:.100} does not start with /")
+    return folder
+
+
+def _check_tags(tags: object) -> list[str]:
+    if isinstance(tags, str) or not isinstance(tags, Iterable):
+        raise InvalidValueError(f"tags are given as a list of texts; got {tags!r:.100}")
+    checked = list(tags)
+    for tag in checked:
+        if not isinstance(tag, str):
+            raise InvalidValueError(f"tag {tag!r:.100} is not a text")
+    return checked
+
+
+def _check_text(what: str, text: object) -> str | None:
+    if text is not None and not isinstance(text, str):
+        raise InvalidValueError(f"the {what} is a text, not {type(text).__name__}")
+    return text
+
+
+def _check_metadata(metadata: object) -> dict[str, Any]:
+    if not isinstance(metadata, Mapping):
+        raise InvalidValueError(f"metadata are given as a dict, not {type(metadata).__name__}")
+    checked = dict(metadata)
+    for key in checked:
+        if not isinstance(key, str):
+            raise InvalidValueError(f"metadata key {key!r:.100} is not a text")
+    try:
+        json.dumps(checked, default=_plain)
+    except (TypeError, ValueError) as error:
+        raise InvalidValueError(f"metadata cannot be written as JSON: {error}") from None
+    return checked
+
+
+def _plain(value: object) -> object:
+    """Turn numpy scalars and arrays into what JSON can hold."""
+    for method in ("item", "tolist"):
+        convert = getattr(value, method, None)
+        if callable(convert) and (method == "tolist" or getattr(value, "ndim", 0) == 0):
+            return convert()
+    raise TypeError(f"{type(value).__name__} is not a number, text, list or dict")
+
+
+def _check_timeout(timeout: object) -> int | None:
+    if timeout is None:
+        return None
+    if not isinstance(timeout, (int, float)) or timeout <= 0:
+        raise InvalidValueError(f"timeout is a positive number of seconds or None; got {timeout!r}")
+    return int(timeout) or 1
+
+
+def _parse_span(text: str | None) -> int | None:
+    """Return the seconds of a span like ``'1 hour'``; None for None."""
+    if text is None:
+        return None
+    match = _TIME_SPAN.fullmatch(text)
+    if match is None:
+        raise InvalidValueError(f"{text!r} is not a time span like '1 hour' or '5 days'")
+    return int(float(match[1]) * _SECONDS[match[2]])
+
+
+def _parse_visibility(visibility: object) -> dict[str, Any]:
+    if visibility not in (None, "public", "tenant") and not isinstance(visibility, list):
+        raise InvalidValueError(
+            f"visibility is 'public', 'tenant' or a list of user names; got {visibility!r:.100}"
+        )
+    return {
+        "users": visibility if isinstance(visibility, list) else [],
+        "tenant": visibility == "tenant",
+        "public": visibility == "public",
+    }
+
+
+def _shell_variables(patterns: Iterable[str]) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    }

@@ -1,0 +1,1 @@
+"""The server: answers HTTP over a store.  Its process is `simvue server` (`process.py`)."""

@@ -1,0 +1,82 @@
+"""Events: what a run said in words, in and out."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from litestar import Request, Response, get, post
+
+from simvue import wire
+
+from .. import query
+from ..forms import answer, check_id, checked, invalid
+from ..ingest import Ingest, gone
+from ..store import RunGone, Store
+
+# Bars of a histogram: more than any screen has pixels.
+BARS_MAX: Final = 10_000
+
+
+@post("/events", exception_handlers={RunGone: gone})
+async def add_events(request: Request[Any, Any, Any], ingest: Ingest) -> Response[bytes]:
+    """Store a body of events."""
+    return await ingest.add_events(request)
+
+
+@get("/events", sync_to_thread=True)
+def list_events(request: Request[Any, Any, Any], store: Store) -> Response[bytes]:
+    """Answer a page of a run's events, oldest first; no count, or 0, means all."""
+    parameters = request.query_params
+    run = check_id(parameters.get("run") or "", "query", "run")
+    start = query.whole(parameters, "start", query.START_MAX) or 0
+    count = query.whole(parameters, "count", query.START_MAX) or None
+    total, events = store.list_events(run, _contained(parameters), start, count)
+    data = [
+        {
+            "message": event.message,
+            "timestamp": wire.format_timestamp(event.timestamp),
+            "log_level": event.log_level,
+        }
+        for event in events
+    ]
+    return answer(query.page(total, data))
+
+
+@get("/events/histogram", sync_to_thread=True)
+def count_events(request: Request[Any, Any, Any], store: Store) -> Response[bytes]:
+    """Answer how many events fell into each window of seconds between two timestamps."""
+    parameters = request.query_params
+    run = check_id(parameters.get("run") or "", "query", "run")
+    window = (query.whole(parameters, "window", 2**31) or 1) * 1_000_000
+    begin = _timestamp(parameters, "timestamp_begin")
+    end = _timestamp(parameters, "timestamp_end")
+    bars = max(1, -(-(end - begin) // window))
+    if bars > BARS_MAX:
+        raise invalid(
+            f"{bars} windows are more than {BARS_MAX}; ask for a wider one", "query", "window"
+        )
+    counts = [0] * bars
+    for event in store.list_events(run, _contained(parameters), 0, None)[1]:
+        if begin <= event.timestamp < begin + bars * window:
+            counts[(event.timestamp - begin) // window] += 1
+    data = [
+        {"timestamp": wire.format_timestamp(begin + bar * window), "count": count}
+        for bar, count in enumerate(counts)
+    ]
+    return answer({"data": data})
+
+
+def _contained(parameters: query.Parameters) -> list[str]:
+    found = query.conditions(parameters)
+    for condition in found:
+        if (condition.key, condition.op) != ("event.message", "contains"):
+            raise invalid("events take only event.message contains <text>", "query", "filters")
+    return [condition.value for condition in found]
+
+
+def _timestamp(parameters: query.Parameters, name: str) -> int:
+    with checked("query", name):
+        return wire.parse_timestamp(parameters.get(name) or "")
+
+
+HANDLERS: Final = [add_events, list_events, count_events]

@@ -1,0 +1,219 @@
+"""Filters and sorting -> SQL: what wire.md section 7 asks, as WHERE and ORDER BY.
+
+Values always travel as parameters; what stands in the SQL comes from the tables below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from . import Filter, Query
+from .attributes import TEXT_SIZE_MAX
+
+_COMPARISONS: Final = ("==", "!=", "<", "<=", ">", ">=")
+_AGE_UNITS: Final = {"h": 3_600, "d": 86_400, "y": 365 * 86_400}
+_SUMMARIES: Final = {
+    "count": "count",
+    "min": "min",
+    "max": "max",
+    "average": "total / finite",
+    "last": "last",
+}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What can be asked of one kind of object: its table and the columns behind wire names."""
+
+    table: str
+    texts: Mapping[str, str]
+    moments: Mapping[str, str]
+    families: tuple[str, ...]
+    sortable: Mapping[str, str] = field(default_factory=dict)
+
+
+RUN: Final = Subject(
+    table="run",
+    texts={
+        "name": "run.name",
+        "description": "run.description",
+        "status": "run.status",
+        "user": "run.owner",
+        "folder.path": "folder.path",
+    },
+    moments={
+        "created": "run.created",
+        "started": "run.started",
+        "modified": "run.modified",
+        "ended": "run.endtime",
+    },
+    families=("metadata.", "system."),
+    sortable={
+        "name": "run.name",
+        "created": "run.created",
+        "started": "run.started",
+        "endtime": "run.endtime",
+        "modified": "run.modified",
+    },
+)
+FOLDER: Final = Subject(
+    table="folder",
+    texts={"path": "folder.path", "name": "folder.name", "description": "folder.description"},
+    moments={"created": "folder.created", "modified": "folder.modified"},
+    families=("metadata.",),
+    sortable={
+        "created": "folder.created",
+        "modified": "folder.modified",
+        "path": "folder.path",
+    },
+)
+TAG: Final = Subject(
+    table="tag",
+    texts={"name": "tag.name"},
+    moments={"created": "tag.created"},
+    families=(),
+    sortable={"name": "tag.name", "created": "tag.created"},
+)
+
+Clause = tuple[str, list[Any]]
+
+
+def where(subject: Subject, filters: Sequence[Filter], user: str, now: int) -> Clause:
+    """Translate *filters*, ANDed, into a condition and its parameters.
+
+    *user* is whom ``self`` means, *now* the microseconds that ages count from.  Raises
+    ValueError with a reason for a filter that cannot be served.
+    """
+    clauses = [_condition(subject, item, user, now) for item in filters]
+    if not clauses:
+        return "1", []
+    return (
+        " AND ".join(f"({sql})" for sql, _ in clauses),
+        [value for _, values in clauses for value in values],
+    )
+
+
+def order(subject: Subject, query: Query, default: str) -> Clause:
+    """Translate the sorting of *query* into ORDER BY; what lacks a column comes last."""
+    parts, values = [], []
+    for column, descending in query.sorting:
+        sql, given = _sort_column(subject, column)
+        parts.append(f"({sql}) IS NULL, ({sql}) {'DESC' if descending else 'ASC'}")
+        values += given * 2
+    return ", ".join([*parts, default]), values
+
+
+def page(query: Query) -> Clause:
+    """Translate offset and page size into LIMIT."""
+    return "LIMIT ? OFFSET ?", [-1 if query.count is None else query.count, query.start]
+
+
+def _condition(subject: Subject, item: Filter, user: str, now: int) -> Clause:
+    key, op, value = item.key, item.op, item.value
+    if key == "starred" and op == "is" and subject is not TAG:
+        return f"{subject.table}.starred", []
+    if key == "tag" and op in ("has", "has not") and subject is not TAG:
+        link = f"{subject.table}_tag"
+        sql = f"SELECT link.{subject.table} FROM {link} link JOIN tag ON tag.key = link.tag"
+        negation = "" if op == "has" else "NOT "
+        return f"{subject.table}.key {negation}IN ({sql} WHERE tag.name = ?)", [value]
+    if key in subject.texts:
+        if key == "user" and value == "self":
+            value = user
+        return _text_condition(subject.texts[key], item, value)
+    if key in subject.moments and op in ("<", ">"):
+        # An age: "created < 3d" is younger than three days, so later than that moment.
+        moment = now - _microseconds(item)
+        return f"{subject.moments[key]} {'>' if op == '<' else '<='} ?", [moment]
+    if key.startswith(subject.families):
+        return _attribute_condition(subject.table, item)
+    raise ValueError(f"{subject.table}s cannot be filtered by {key!r} {op}")
+
+
+def _text_condition(column: str, item: Filter, value: str) -> Clause:
+    if item.op == "==":
+        return f"{column} = ?", [value]
+    if item.op == "!=":
+        return f"{column} IS NOT ?", [value]
+    if item.op == "contains":
+        return f"instr({column}, ?) > 0", [value]
+    if item.op == "not contains":
+        return f"coalesce(instr({column}, ?), 0) = 0", [value]
+    raise ValueError(
+        f"{item.key} is a text: it takes ==, !=, contains, not contains; not {item.op}"
+    )
+
+
+def _microseconds(item: Filter) -> int:
+    try:
+        return int(float(item.value[:-1]) * _AGE_UNITS[item.value[-1:]] * 1_000_000)
+    except (KeyError, ValueError, OverflowError):
+        raise ValueError(
+            f"{item.key} {item.op} takes an age like 12h, 3d or 1y; got {item.value[:60]!r}"
+        ) from None
+
+
+def _attribute_condition(table: str, item: Filter) -> Clause:
+    member, negation = f"{table}.key", ""
+    source = f"SELECT {table} FROM attr WHERE name = ? AND {table} IS NOT NULL"
+    if item.op in ("exists", "not exists"):
+        negation = "" if item.op == "exists" else "NOT "
+        return f"{member} {negation}IN ({source})", [item.key]
+    text = item.value[:TEXT_SIZE_MAX]
+    if item.op in ("contains", "not contains"):
+        negation = "" if item.op == "contains" else "NOT "
+        return f"{member} {negation}IN ({source} AND instr(txt, ?) > 0)", [item.key, text]
+    if item.op not in _COMPARISONS:
+        raise ValueError(f"{item.key} cannot be compared by {item.op!r}")
+    number = _number(item.value)
+    if item.op in ("==", "!="):
+        # Excluding a value keeps the runs that lack the attribute, as excluding a tag does.
+        negation = "" if item.op == "==" else "NOT "
+        if item.value in ("True", "False"):
+            text = text.lower()
+        # A NULL equals nothing, so what is no number is compared as a text alone.
+        values = [item.key, text, number]
+        return f"{member} {negation}IN ({source} AND (txt = ? OR num = ?))", values
+    if number is None:
+        return f"{member} IN ({source} AND txt {item.op} ?)", [item.key, text]
+    return f"{member} IN ({source} AND num {item.op} ?)", [item.key, number]
+
+
+def _number(text: str) -> float | None:
+    """Read *text* as a number, exactly where SQL can hold it; None if it is none, or NaN."""
+    try:
+        whole = int(text)
+        return whole if -(2**63) <= whole < 2**63 else float(whole)
+    except (ValueError, OverflowError):
+        pass
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if number == number else None
+
+
+def _sort_column(subject: Subject, column: str) -> Clause:
+    if column in subject.sortable:
+        return subject.sortable[column], []
+    table = subject.table
+    if column.startswith(subject.families) and subject is not TAG:
+        return (
+            f"SELECT coalesce(num, txt) FROM attr WHERE attr.{table} = {table}.key AND name = ?",
+            [column],
+        )
+    if column.startswith("metrics.") and subject is RUN:
+        name = column.removeprefix("metrics.")
+        last = "SELECT last FROM metric WHERE metric.run = run.key AND name = ?"
+        stem, _, summary = name.rpartition(".")
+        if summary not in _SUMMARIES:
+            return last, [name]
+        # A metric may well be called "loss.max"; the summary of "loss" is asked for first.
+        return (
+            f"coalesce((SELECT {_SUMMARIES[summary]} FROM metric WHERE metric.run = run.key "
+            f"AND name = ?), ({last}))",
+            [stem, name],
+        )
+    raise ValueError(f"{table}s cannot be sorted by {column!r}")

@@ -1,0 +1,367 @@
+"""Metric rows and events in SQL: stored once, summed up, read back.
+
+A body's blocks are encoded in the caller's thread and written on the writer's; what the
+writer alone can know is which rows are already there.  If some are, it says which are
+missing and writes nothing, and the caller encodes those and asks again: overlaps come from
+retries and are rare.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from simvue._columns import Block, Rows
+
+from . import Event, Series, Span, Stored, chunks, runs
+from .spans import Range, grown, missing
+
+FLOAT64, INT64, UINT64, BOOL = range(4)
+_DTYPES: Final = {FLOAT64: np.float64, INT64: np.int64, UINT64: np.uint64, BOOL: np.uint64}
+
+_ADD_SUMMARY: Final = """
+INSERT INTO metric VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (run, name) DO UPDATE SET
+    count = count + excluded.count,
+    finite = finite + excluded.finite,
+    total = total + excluded.total,
+    min = coalesce(min(min, excluded.min), min, excluded.min),
+    max = coalesce(max(max, excluded.max), max, excluded.max),
+    last = CASE WHEN excluded.timestamp >= timestamp THEN excluded.last ELSE last END,
+    step = CASE WHEN excluded.timestamp >= timestamp THEN excluded.step ELSE step END,
+    time = CASE WHEN excluded.timestamp >= timestamp THEN excluded.time ELSE time END,
+    timestamp = max(timestamp, excluded.timestamp)
+"""
+
+# Bodies deleted in one transaction: some 64 MiB at the most common size (chosen).
+_SWEEP_MAX: Final = 64
+
+
+class Encoded(NamedTuple):
+    """A block, ready to be written."""
+
+    names: tuple[str, ...]
+    digest: bytes
+    chunk: bytes
+    summaries: list[tuple[Any, ...]]
+
+
+def encode(rows: Rows) -> list[Encoded]:
+    """Compress the blocks of *rows* and sum up their metrics; needs no database."""
+    return [
+        Encoded(
+            block.names,
+            hashlib.sha256("\0".join(block.names).encode()).digest(),
+            chunks.encode(block),
+            _summaries(block),
+        )
+        for block in rows.blocks
+    ]
+
+
+def _summaries(block: Block) -> list[tuple[Any, ...]]:
+    """Return the columns of `metric` behind run, one tuple a metric of the block."""
+    count = len(block)
+    # The greatest timestamp, and of equals the one that came last.
+    last = count - 1 - int(np.argmax(block.timestamp[::-1]))
+    # A time that is no number becomes NULL.
+    axes = (int(block.step[last]), float(block.time[last]), int(block.timestamp[last]))
+    summaries: list[tuple[Any, ...]] = [()] * len(block.names)
+    kinds = np.frombuffer(block.kinds, np.uint8)
+    for kind, dtype in _DTYPES.items():
+        chosen = np.flatnonzero(kinds == kind)
+        if not len(chosen):
+            continue
+        values = block.values if len(chosen) == len(kinds) else block.values[chosen]
+        typed = values.view(dtype)
+        finite, total, low, high = _finite_sums(typed) if kind == FLOAT64 else _sums(typed)
+        for i, metric in enumerate(chosen.tolist()):
+            summaries[metric] = (
+                block.names[metric],
+                count,
+                finite[i],
+                total[i],
+                low[i],
+                high[i],
+                _storable(typed[i, last].item()),
+                *axes,
+            )
+    return summaries
+
+
+Sums = tuple[list[int], list[float], list[Any], list[Any]]
+
+
+def _sums(values: np.ndarray[Any, Any]) -> Sums:
+    metrics, count = values.shape
+    total = values.sum(axis=1, dtype=np.float64).tolist()
+    low = [_comparable(value) for value in values.min(axis=1).tolist()]
+    high = [_comparable(value) for value in values.max(axis=1).tolist()]
+    return [count] * metrics, total, low, high
+
+
+def _finite_sums(values: np.ndarray[Any, Any]) -> Sums:
+    finite = np.isfinite(values)
+    # A sum of finite values may still overflow: it is then infinite, and so is the average.
+    with np.errstate(over="ignore"):
+        if finite.all():
+            return _sums(values)
+        counts = finite.sum(axis=1).tolist()
+        total = np.where(finite, values, 0.0).sum(axis=1).tolist()
+    low = np.where(finite, values, np.inf).min(axis=1).tolist()
+    high = np.where(finite, values, -np.inf).max(axis=1).tolist()
+    some = [count > 0 for count in counts]
+    return (
+        counts,
+        total,
+        [value if any_ else None for value, any_ in zip(low, some, strict=True)],
+        [value if any_ else None for value, any_ in zip(high, some, strict=True)],
+    )
+
+
+def _comparable(value: float) -> float:
+    """Return *value* as SQL can compare it: integers from 2**63 become floats."""
+    return float(value) if isinstance(value, int) and value >= 2**63 else value
+
+
+def _storable(value: float) -> float | str:
+    """Return *value* as SQL can keep it exactly; runs reads the texts back."""
+    if value != value:
+        return "NaN"
+    return str(value) if isinstance(value, int) and value >= 2**63 else value
+
+
+# ---- Writing --------------------------------------------------------------------------
+
+
+def add_metrics(
+    connection: sqlite3.Connection,
+    run: str,
+    blocks: Iterable[Encoded],
+    count: int,
+    span: Span | None,
+    chosen: list[Range],
+    now: int,
+) -> Stored | list[Range]:
+    """Store *blocks*, which hold the rows of a body of *count* whose numbers are in *chosen*.
+
+    If those are not the rows that are missing, nothing is stored and the missing are returned.
+    """
+    key, abort = runs.touch(connection, run, now)
+    writer = _writer(connection, key, span.writer if span else "", "metrics")
+    stored = _ranges(connection, writer)
+    if span is None:
+        first = stored[-1][1] if stored else 0
+        gaps = [(first, first + count)]
+    else:
+        first = span.first
+        gaps = missing(stored, first, span.end)
+        if gaps != chosen:
+            return gaps
+    _grow(connection, writer, stored, first, first + count)
+    for block in blocks:
+        shape = _shape(connection, key, block)
+        connection.execute(
+            "INSERT INTO body (shape, writer, first, chunk) VALUES (?, ?, ?, ?)",
+            (shape, writer, first, block.chunk),
+        )
+        connection.executemany(_ADD_SUMMARY, [(key, *line) for line in block.summaries])
+    return Stored(sum(end - begin for begin, end in gaps), abort)
+
+
+def add_events(
+    connection: sqlite3.Connection,
+    run: str,
+    events: Sequence[Event],
+    span: Span | None,
+    now: int,
+) -> Stored:
+    """Store those of *events* that are not there yet."""
+    key, abort = runs.touch(connection, run, now)
+    if span is not None:
+        writer = _writer(connection, key, span.writer, "events")
+        stored = _ranges(connection, writer)
+        gaps = missing(stored, span.first, span.end)
+        _grow(connection, writer, stored, span.first, span.end)
+        events = [
+            event for begin, end in gaps for event in events[begin - span.first : end - span.first]
+        ]
+    connection.executemany(
+        "INSERT INTO event (run, timestamp, log_level, message) VALUES (?, ?, ?, ?)",
+        [(key, event.timestamp, event.log_level, event.message) for event in events],
+    )
+    return Stored(len(events), abort)
+
+
+def _writer(connection: sqlite3.Connection, run: int, writer: str, kind: str) -> int:
+    row = connection.execute(
+        "SELECT key, kind FROM writer WHERE run = ? AND id = ?", (run, writer)
+    ).fetchone()
+    if row is None:
+        key = connection.execute(
+            "INSERT INTO writer (run, id, kind) VALUES (?, ?, ?)", (run, writer, kind)
+        ).lastrowid
+        assert key is not None
+        return key
+    if row["kind"] != kind:
+        raise ValueError(f"writer {writer} sends {row['kind']}, not {kind}: a writer is one stream")
+    found: int = row["key"]
+    return found
+
+
+def _ranges(connection: sqlite3.Connection, writer: int) -> list[Range]:
+    rows = connection.execute(
+        'SELECT first, "end" FROM span WHERE writer = ? ORDER BY first', (writer,)
+    )
+    return [(row["first"], row["end"]) for row in rows]
+
+
+def _grow(
+    connection: sqlite3.Connection, writer: int, stored: list[Range], first: int, end: int
+) -> None:
+    wanted = grown(stored, first, end)
+    old, new = set(stored), set(wanted)
+    connection.executemany(
+        "DELETE FROM span WHERE writer = ? AND first = ?",
+        [(writer, begin) for begin, _ in old - new],
+    )
+    connection.executemany(
+        "INSERT INTO span VALUES (?, ?, ?)", [(writer, *item) for item in sorted(new - old)]
+    )
+
+
+def _shape(connection: sqlite3.Connection, run: int, block: Encoded) -> int:
+    row = connection.execute(
+        "SELECT key FROM shape WHERE run = ? AND digest = ?", (run, block.digest)
+    ).fetchone()
+    if row is not None:
+        found: int = row["key"]
+        return found
+    key = connection.execute(
+        "INSERT INTO shape (run, digest, names) VALUES (?, ?, ?)",
+        (run, block.digest, json.dumps(block.names)),
+    ).lastrowid
+    assert key is not None
+    return key
+
+
+def sweep(connection: sqlite3.Connection) -> bool:
+    """Delete a slice of the bodies of deleted runs; True if more is left."""
+    keys = connection.execute(
+        "SELECT body.key FROM shape JOIN body ON body.shape = shape.key "
+        "WHERE shape.run IS NULL LIMIT ?",
+        (_SWEEP_MAX,),
+    ).fetchall()
+    connection.executemany("DELETE FROM body WHERE key = ?", [tuple(row) for row in keys])
+    if len(keys) < _SWEEP_MAX:
+        connection.execute("DELETE FROM shape WHERE run IS NULL")
+        return False
+    return True
+
+
+# ---- Reading --------------------------------------------------------------------------
+
+
+def writers(connection: sqlite3.Connection, run: str) -> dict[str, list[Range]]:
+    """Return the ranges stored of each named writer; raises NoSuchRun, RunGone."""
+    found = connection.execute(
+        "SELECT key, id FROM writer WHERE run = ? AND id != '' ORDER BY key",
+        (runs.find(connection, run),),
+    ).fetchall()
+    return {row["id"]: _ranges(connection, row["key"]) for row in found}
+
+
+def metric_names(connection: sqlite3.Connection, run: str) -> list[str]:
+    """Return the names of the run's metrics; none if there is no such run."""
+    rows = connection.execute(
+        "SELECT metric.name FROM run JOIN metric ON metric.run = run.key WHERE run.id = ?", (run,)
+    )
+    return [row["name"] for row in rows]
+
+
+class _Part(NamedTuple):
+    """The rows of one body that have one metric."""
+
+    writer: int
+    numbers: np.ndarray[Any, Any]
+    columns: chunks.Columns
+    metric: int
+
+
+def series(connection: sqlite3.Connection, run: str, names: Sequence[str]) -> dict[str, Series]:
+    """Return the series of those of *names* that the run has; see Store.series."""
+    key = runs.find(connection, run)
+    parts: dict[str, list[_Part]] = {}
+    for shape in connection.execute(
+        "SELECT key, names FROM shape WHERE run = ?", (key,)
+    ).fetchall():
+        places = {name: place for place, name in enumerate(json.loads(shape["names"]))}
+        wanted = [name for name in dict.fromkeys(names) if name in places]
+        if not wanted:
+            continue
+        bodies = connection.execute(
+            "SELECT writer, first, chunk FROM body WHERE shape = ? ORDER BY writer, first",
+            (shape["key"],),
+        )
+        for body in bodies:
+            columns = chunks.decode(body["chunk"], [places[name] for name in wanted])
+            rows = np.arange(len(columns.step)) if columns.places is None else columns.places
+            numbers = body["first"] + rows.astype(np.int64)
+            for metric, name in enumerate(wanted):
+                part = _Part(body["writer"], numbers, columns, metric)
+                parts.setdefault(name, []).append(part)
+    return {name: _joined(parts[name]) for name in dict.fromkeys(names) if name in parts}
+
+
+def _joined(parts: list[_Part]) -> Series:
+    """Join *parts* into one series, in the order of writers and of their rows' numbers."""
+    parts.sort(key=lambda part: (part.writer, part.numbers[0]))
+    whole = Series(
+        np.concatenate([part.columns.step for part in parts]),
+        np.concatenate([part.columns.time for part in parts]),
+        np.concatenate([part.columns.timestamp for part in parts]),
+        np.concatenate([part.columns.values[part.metric] for part in parts]),
+        np.repeat(
+            np.array([part.columns.kinds[part.metric] for part in parts], np.uint8),
+            [len(part.numbers) for part in parts],
+        ),
+    )
+    ends = pairwise(parts)
+    if all(a.writer < b.writer or a.numbers[-1] < b.numbers[0] for a, b in ends):
+        return whole
+    # Bodies with rows of several shapes lie in each other: sort row by row.
+    writers = np.repeat([part.writer for part in parts], [len(part.numbers) for part in parts])
+    numbers = np.concatenate([part.numbers for part in parts])
+    order = np.lexsort((numbers, writers))
+    return Series(
+        whole.step[order],
+        whole.time[order],
+        whole.timestamp[order],
+        whole.values[order],
+        whole.kinds[order],
+    )
+
+
+def list_events(
+    connection: sqlite3.Connection,
+    run: str,
+    contains: Sequence[str],
+    start: int,
+    count: int | None,
+) -> tuple[int, list[Event]]:
+    """Return (total, events oldest first); raises NoSuchRun, RunGone."""
+    condition = "run = ?" + " AND instr(message, ?) > 0" * len(contains)
+    values = [runs.find(connection, run), *contains]
+    total = connection.execute(f"SELECT count(*) FROM event WHERE {condition}", values).fetchone()
+    rows = connection.execute(
+        f"SELECT timestamp, log_level, message FROM event WHERE {condition} "
+        "ORDER BY timestamp, key LIMIT ? OFFSET ?",
+        [*values, -1 if count is None else count, start],
+    )
+    return total[0], [Event(*row) for row in rows]

@@ -1,0 +1,291 @@
+"""Runs in SQL: registered, read, changed, lost and deleted.
+
+Functions work on an open transaction of the engine that calls them; those that write run
+on its writer.  Moments are microseconds since the epoch, by the store's clock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable
+from typing import Any, Final
+
+from simvue import wire
+
+from . import IdTaken, NoSuchRun, Object, Query, RunGone, conditions, folders
+from .attributes import flat, merged
+
+_JSON_COLUMNS: Final = ("metadata", "system", "visibility", "notifications", "alerts")
+_DEFAULTS: Final[Object] = {
+    "metadata": {},
+    "system": {},
+    "visibility": {"users": [], "tenant": False, "public": False},
+    "notifications": {"state": "none"},
+    "alerts": [],
+}
+# Members whose null means "none"; of all others null means "leave it alone".
+_NULLABLE: Final = ("description", "heartbeat_timeout", "ttl")
+_SELECT: Final = "SELECT run.*, folder.path FROM run JOIN folder ON folder.key = run.folder"
+
+
+def find(connection: sqlite3.Connection, run: str) -> int:
+    """Return the key of the run with id *run*; raises NoSuchRun, RunGone."""
+    row = connection.execute("SELECT key FROM run WHERE id = ?", (run,)).fetchone()
+    if row is None:
+        raise _absent(connection, run)
+    key: int = row["key"]
+    return key
+
+
+def _absent(connection: sqlite3.Connection, run: str) -> NoSuchRun | RunGone:
+    gone = connection.execute("SELECT 1 FROM tombstone WHERE id = ?", (run,)).fetchone()
+    return RunGone(run) if gone else NoSuchRun(run)
+
+
+def touch(connection: sqlite3.Connection, run: str, now: int) -> tuple[int, bool]:
+    """Note a sign of life: return the run's key and abort flag; raises NoSuchRun, RunGone.
+
+    A ``lost`` run is ``running`` again; no other state is changed.
+    """
+    row = connection.execute("SELECT key, status, abort FROM run WHERE id = ?", (run,)).fetchone()
+    if row is None:
+        raise _absent(connection, run)
+    if row["status"] == "lost":
+        connection.execute(
+            "UPDATE run SET status = 'running', modified = ? WHERE key = ?", (now, row["key"])
+        )
+    connection.execute("UPDATE run SET seen = ? WHERE key = ?", (now / 1e6, row["key"]))
+    return row["key"], row["abort"] is not None
+
+
+def create(connection: sqlite3.Connection, run: Object, owner: str, now: int) -> tuple[str, bool]:
+    """Create *run*; see Store.create_run."""
+    digest = hashlib.sha256(json.dumps(run, sort_keys=True).encode()).digest()
+    run_id = run.get("id")
+    if run_id is None:
+        run_id = wire.new_id()
+    else:
+        if not wire.is_id(run_id):
+            raise ValueError(f"{run_id!r} is not an id of 22 letters and digits")
+        known = connection.execute(
+            "SELECT owner, digest FROM run WHERE id = ?", (run_id,)
+        ).fetchone()
+        if known is not None:
+            if (known["owner"], known["digest"]) != (owner, digest):
+                raise IdTaken(run_id)
+            return run_id, False
+        if connection.execute("SELECT 1 FROM tombstone WHERE id = ?", (run_id,)).fetchone():
+            raise RunGone(run_id)
+    columns = {
+        "id": run_id,
+        "owner": owner,
+        "digest": digest,
+        "name": run.get("name") or f"run-{run_id[:8]}",
+        "folder": folders.ensure(connection, run["folder"], now),
+        "status": run.get("status") or "created",
+        "created": now,
+        "modified": now,
+        "seen": now / 1e6,
+        **{name: run.get(name) for name in _NULLABLE},
+        **{name: _moment(run.get(name)) for name in ("started", "endtime")},
+    }
+    for name in _JSON_COLUMNS:
+        value = run.get(name)
+        columns[name] = json.dumps(_DEFAULTS[name] if value is None else value)
+    _stamp(columns, columns, now)
+    key = connection.execute(
+        f"INSERT INTO run ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
+        list(columns.values()),
+    ).lastrowid
+    assert key is not None
+    folders.set_tags(connection, "run", key, run.get("tags") or (), now)
+    _set_attributes(connection, key, run.get("metadata") or {}, run.get("system") or {})
+    return run_id, True
+
+
+def update(connection: sqlite3.Connection, run: str, changes: Object, now: int) -> None:
+    """Apply *changes*; see Store.update_run."""
+    old = connection.execute("SELECT * FROM run WHERE id = ?", (run,)).fetchone()
+    if old is None:
+        raise _absent(connection, run)
+    columns: dict[str, Any] = {"modified": now, "seen": now / 1e6}
+    for name in _NULLABLE:
+        if name in changes:
+            columns[name] = changes[name]
+    for name in ("name", "status", "starred"):
+        if changes.get(name) is not None:
+            columns[name] = changes[name]
+    for name in ("started", "endtime"):
+        if changes.get(name) is not None:
+            columns[name] = _moment(changes[name])
+    for name in _JSON_COLUMNS:
+        if changes.get(name) is not None:
+            value = changes[name]
+            if name == "metadata":
+                value = merged(json.loads(old["metadata"]), value)
+            columns[name] = json.dumps(value)
+    if changes.get("folder") is not None:
+        columns["folder"] = folders.ensure(connection, changes["folder"], now)
+    if changes.get("status") == "running":
+        columns.setdefault("endtime", None)
+        columns["abort"] = None
+    _stamp(columns, {**dict(old), **columns}, now)
+    connection.execute(
+        f"UPDATE run SET {', '.join(f'{name} = ?' for name in columns)} WHERE key = ?",
+        [*columns.values(), old["key"]],
+    )
+    if changes.get("tags") is not None:
+        folders.set_tags(connection, "run", old["key"], changes["tags"], now)
+    if "metadata" in columns or "system" in columns:
+        _set_attributes(
+            connection,
+            old["key"],
+            json.loads(columns.get("metadata", old["metadata"])),
+            json.loads(columns.get("system", old["system"])),
+        )
+
+
+def _stamp(columns: dict[str, Any], whole: dict[str, Any], now: int) -> None:
+    """Add to *columns* the moments that the state of the *whole* run needs and lacks."""
+    if whole["status"] == "running" and whole["started"] is None:
+        columns["started"] = now
+    if whole["status"] in wire.TERMINAL and whole["endtime"] is None:
+        columns["endtime"] = now
+
+
+def _set_attributes(
+    connection: sqlite3.Connection, key: int, metadata: Object, system: Object
+) -> None:
+    connection.execute("DELETE FROM attr WHERE run = ?", (key,))
+    found = [*flat("metadata", metadata), *flat("system", system)]
+    connection.executemany(
+        "INSERT INTO attr (run, name, num, txt) VALUES (?, ?, ?, ?)",
+        [(key, *attribute) for attribute in found],
+    )
+
+
+def abort(connection: sqlite3.Connection, run: str, reason: str) -> None:
+    """Raise the abort flag; raises NoSuchRun, RunGone."""
+    key = find(connection, run)
+    connection.execute("UPDATE run SET abort = ? WHERE key = ?", (reason, key))
+
+
+def lose(connection: sqlite3.Connection, now: float, opened: float) -> list[str]:
+    """Set silent runs to ``lost``; *opened* is the earliest moment that anybody was heard."""
+    rows = connection.execute(
+        "SELECT key, id FROM run WHERE status = 'running' "
+        "AND heartbeat_timeout IS NOT NULL AND max(seen, ?) + heartbeat_timeout < ?",
+        (opened, now),
+    ).fetchall()
+    connection.executemany(
+        "UPDATE run SET status = 'lost', modified = ? WHERE key = ?",
+        [(int(now * 1e6), row["key"]) for row in rows],
+    )
+    return [row["id"] for row in rows]
+
+
+def delete(connection: sqlite3.Connection, run: str, now: int) -> None:
+    """Delete the run and leave a tombstone; its bodies are left to ``rows.sweep``."""
+    key = find(connection, run)
+    connection.execute("INSERT INTO tombstone VALUES (?, ?)", (run, now))
+    connection.execute("DELETE FROM run WHERE key = ?", (key,))
+
+
+# ---- Reading ----------------------------------------------------------------------
+
+
+def get(connection: sqlite3.Connection, run: str, now: int) -> Object:
+    """Return the run object; raises NoSuchRun, RunGone."""
+    row = connection.execute(f"{_SELECT} WHERE run.id = ?", (run,)).fetchone()
+    if row is None:
+        raise _absent(connection, run)
+    return _object(connection, row, now)
+
+
+def select(
+    connection: sqlite3.Connection, query: Query, owner: str, now: int
+) -> tuple[int, list[Object]]:
+    """Return (total, the page's run objects), newest first unless *query* sorts."""
+    condition, values = conditions.where(conditions.RUN, query.filters, owner, now)
+    ordering, order_values = conditions.order(
+        conditions.RUN, query, "run.created DESC, run.key DESC"
+    )
+    limit, limit_values = conditions.page(query)
+    total = connection.execute(
+        f"SELECT count(*) FROM run JOIN folder ON folder.key = run.folder WHERE {condition}", values
+    ).fetchone()[0]
+    rows = connection.execute(
+        f"{_SELECT} WHERE {condition} ORDER BY {ordering} {limit}",
+        [*values, *order_values, *limit_values],
+    ).fetchall()
+    return total, [_object(connection, row, now) for row in rows]
+
+
+def _object(connection: sqlite3.Connection, row: sqlite3.Row, now: int) -> Object:
+    return {
+        "id": row["id"],
+        "name": row["name"],
+        "folder": row["path"],
+        "status": row["status"],
+        "description": row["description"],
+        "created": wire.format_timestamp(row["created"]),
+        "started": _text(row["started"]),
+        "endtime": _text(row["endtime"]),
+        "modified": wire.format_timestamp(row["modified"]),
+        "runtime": _runtime(row, now),
+        "user": row["owner"],
+        "ttl": row["ttl"],
+        "heartbeat_timeout": row["heartbeat_timeout"],
+        "starred": bool(row["starred"]),
+        "abort": row["abort"] is not None,
+        "tags": folders.tags_of(connection, "run", row["key"]),
+        **{name: json.loads(row[name]) for name in _JSON_COLUMNS},
+        "metrics": _summaries(connection, row["key"]),
+    }
+
+
+def _summaries(connection: sqlite3.Connection, key: int) -> Object:
+    rows: Iterable[sqlite3.Row] = connection.execute(
+        "SELECT * FROM metric WHERE run = ? ORDER BY name", (key,)
+    )
+    return {
+        row["name"]: {
+            "count": row["count"],
+            "min": row["min"],
+            "max": row["max"],
+            "average": row["total"] / row["finite"] if row["finite"] else None,
+            "last": _number(row["last"]),
+            "step": row["step"],
+            "time": row["time"],
+            "timestamp": wire.format_timestamp(row["timestamp"]),
+        }
+        for row in rows
+    }
+
+
+def _number(value: Any) -> int | float:
+    """Undo rows.storable: what SQL has no number for was kept as a text."""
+    if isinstance(value, str):
+        return float("nan") if value == "NaN" else int(value)
+    number: int | float = value
+    return number
+
+
+def _runtime(row: sqlite3.Row, now: int) -> str | None:
+    if row["started"] is None:
+        return None
+    end = row["endtime"]
+    if end is None:
+        end = now if row["status"] == "running" else int(row["seen"] * 1e6)
+    seconds, fraction = divmod(max(0, end - row["started"]), 1_000_000)
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{fraction:06d}"
+
+
+def _moment(text: str | None) -> int | None:
+    return None if text is None else wire.parse_timestamp(text)
+
+
+def _text(moment: int | None) -> str | None:
+    return None if moment is None else wire.format_timestamp(moment)

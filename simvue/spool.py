@@ -1,0 +1,238 @@
+"""The spool: what could not be sent, as records on disk, until somebody can.
+
+One file a shipper, append-only::
+
+    SIMVUESP  u32 version
+    record    u32 payload bytes │ u8 kind │ u8 packing │ writer 22 │ run 22 │ u64 first row
+              │ u32 rows │ u32 CRC-32 of the header before it and the payload │ payload
+    ...
+    END       a record of kind 4: nothing follows
+
+``<host>-<boot>-<random>.open`` while its shipper writes it, then renamed ``.done``.  A
+payload is a body as it goes to the server, or one call in JSON, deflated.  A torn last
+record is what a crash leaves; readers stop before it.  No token is ever written here.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from simvue.exception import SimvueRunError
+from simvue.wire import BODY_SIZE_MAX, new_id
+
+MAGIC: Final = b"SIMVUESP"
+VERSION: Final = 1
+_PREAMBLE: Final = struct.Struct("<8sI")
+_HEADER: Final = struct.Struct("<IBB22s22sQI")
+_CRC: Final = struct.Struct("<I")
+HEADER_SIZE: Final = _HEADER.size + _CRC.size
+
+SIZE_MAX: Final = 10 << 30
+"""Bytes of all spool files under one directory; chosen: a day of one busy rank."""
+
+DISK_SHARE_KEPT: Final = 0.05
+"""The part of a file system that is never filled: others have to log in to clean up."""
+
+_DEFLATE_LEVEL: Final = 1
+"""Measured: higher levels cost thrice the time for a tenth of the bytes."""
+
+
+class RecordKind(enum.IntEnum):
+    """What a record's payload is."""
+
+    METRICS = 1
+    EVENTS = 2
+    CALL = 3
+    END = 4
+
+
+class SpoolFull(SimvueRunError):
+    """The spool has reached its limit, or the disk has; nothing was written."""
+
+
+class SpoolDamaged(SimvueRunError):
+    """A record's checksum does not hold; the records before it are good."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record: rows ``first`` <= number < ``end`` of a writer of a run, or one call."""
+
+    kind: RecordKind
+    run: str
+    writer: str
+    first: int
+    end: int
+    payload: bytes
+
+
+class SpoolFile:
+    """The file that this process appends to; made at the first record."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.path: Path | None = None
+        self._fd = -1
+        self._size = 0
+        self._unsynced = False
+
+    def append(self, record: Record) -> tuple[int, int]:
+        """Append *record* and return its (offset, size); safe only after ``sync``.
+
+        Raises SpoolFull before anything is written, OSError as the disk gives it.
+        """
+        payload = zlib.compress(record.payload, _DEFLATE_LEVEL)
+        header = _HEADER.pack(
+            len(payload),
+            record.kind,
+            1,
+            record.writer.encode("ascii"),
+            record.run.encode("ascii"),
+            record.first,
+            record.end - record.first,
+        )
+        crc = _CRC.pack(zlib.crc32(payload, zlib.crc32(header)))
+        size = len(header) + len(crc) + len(payload)
+        if self.path is None:
+            self._make()
+        self._check_room(size)
+        offset = self._size
+        try:
+            written = os.writev(self._fd, [header, crc, payload])
+            if written != size:
+                raise OSError(28, "the disk took only a part of a record")
+        except OSError:
+            # The half-written record goes: what follows must not stand behind it.
+            os.ftruncate(self._fd, offset)
+            os.lseek(self._fd, offset, os.SEEK_SET)
+            raise
+        self._size += size
+        self._unsynced = True
+        return offset, size
+
+    def sync(self) -> None:
+        """Have every record on disk; what was appended before is safe from here on."""
+        if self._unsynced:
+            os.fdatasync(self._fd)
+            self._unsynced = False
+
+    def finish(self, delivered: bool) -> None:
+        """End the file: removed if all of it is *delivered*, else sealed as ``.done``."""
+        if self.path is None:
+            return
+        if delivered:
+            self.path.unlink(missing_ok=True)
+        else:
+            self.append(Record(RecordKind.END, "0" * 22, "0" * 22, 0, 0, b""))
+            self.sync()
+            self.path.rename(self.path.with_suffix(".done"))
+        os.close(self._fd)
+        self.path = None
+        self._size = 0
+
+    def _make(self) -> None:
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        boot = _boot_id()[:8]
+        path = self.directory / f"{os.uname().nodename}-{boot}-{new_id()}.open"
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        os.write(self._fd, _PREAMBLE.pack(MAGIC, VERSION))
+        # The name is on disk before the first record counts as safe.
+        directory = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+        self._size = _PREAMBLE.size
+        self.path = path
+
+    def _check_room(self, size: int) -> None:
+        disk = os.fstatvfs(self._fd)
+        if disk.f_bavail * disk.f_frsize - size < DISK_SHARE_KEPT * disk.f_blocks * disk.f_frsize:
+            raise SpoolFull(
+                f"the disk of {self.directory} is nearly full; free some of it, or run "
+                "'simvue ship' where the server can be reached"
+            )
+        if sum(path.stat().st_size for path in list_files(self.directory)) + size > SIZE_MAX:
+            raise SpoolFull(
+                f"{self.directory} holds {SIZE_MAX >> 30} GiB of unsent data; run 'simvue ship' "
+                "where the server can be reached"
+            )
+
+
+def list_files(directory: Path) -> list[Path]:
+    """Return the spool files of *directory*, oldest first."""
+    found = [*directory.glob("*.open"), *directory.glob("*.done")]
+    return sorted(found, key=lambda path: path.stat().st_mtime_ns)
+
+
+def read_records(path: Path) -> Iterator[tuple[int, Record]]:
+    """Yield (offset, record) of every whole record of a file, END excluded.
+
+    Raises SpoolDamaged where a checksum does not hold, ValueError if it is no spool file.
+    """
+    with open(path, "rb") as file:
+        start = file.read(_PREAMBLE.size)
+        if len(start) < _PREAMBLE.size:
+            return
+        magic, version = _PREAMBLE.unpack(start)
+        if magic != MAGIC or version > VERSION:
+            raise ValueError(f"{path} is not a spool file of a version that this program reads")
+        while True:
+            offset = file.tell()
+            record = _read(file.read(HEADER_SIZE), file.read, path, offset)
+            if record is None or record.kind is RecordKind.END:
+                return
+            yield offset, record
+
+
+def read_record(path: Path, offset: int) -> Record:
+    """Return the record that stands at *offset*; raises SpoolDamaged if it is not whole."""
+    with open(path, "rb") as file:
+        file.seek(offset)
+        record = _read(file.read(HEADER_SIZE), file.read, path, offset)
+    if record is None:
+        raise SpoolDamaged(f"{path}: the record at byte {offset} is cut off")
+    return record
+
+
+def _read(head: bytes, read: Callable[[int], bytes], path: Path, offset: int) -> Record | None:
+    """Decode one record; None at the end of the file or at a torn last record."""
+    if len(head) < HEADER_SIZE:
+        return None
+    size, kind, packing, writer, run, first, count = _HEADER.unpack_from(head)
+    if (
+        size > BODY_SIZE_MAX + (1 << 20)
+        or packing != 1
+        or kind not in RecordKind._value2member_map_
+    ):
+        raise SpoolDamaged(f"{path}: the record at byte {offset} has an impossible header")
+    packed = read(size)
+    if len(packed) < size:
+        return None
+    if (
+        zlib.crc32(packed, zlib.crc32(head[: _HEADER.size]))
+        != _CRC.unpack_from(head, _HEADER.size)[0]
+    ):
+        raise SpoolDamaged(f"{path}: the checksum of the record at byte {offset} does not hold")
+    return Record(
+        RecordKind(kind),
+        run.decode("ascii"),
+        writer.decode("ascii"),
+        first,
+        first + count,
+        zlib.decompress(packed),
+    )
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return "unknown-"

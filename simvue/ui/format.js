@@ -1,0 +1,111 @@
+/* How numbers, times and durations read: pure functions from values to text. */
+
+const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+const AGES = [["year", 31_557_600], ["month", 2_629_800], ["week", 604_800], ["day", 86_400],
+  ["hour", 3_600], ["minute", 60]];
+const CALENDAR = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+
+/** Read a timestamp of the wire (UTC, no zone) as milliseconds since the epoch, or null. */
+export function moment(text) {
+  return text ? Date.parse(`${text.slice(0, 23).replace(" ", "T")}Z`) : null;
+}
+
+/** Write a moment as a person says it: "3 minutes ago". */
+export function age(milliseconds) {
+  const seconds = (Date.now() - milliseconds) / 1000;
+  for (const [unit, size] of AGES) {
+    if (seconds >= size) return RELATIVE.format(-Math.floor(seconds / size), unit);
+  }
+  return "just now";
+}
+
+/** Write a moment in full, in the reader's own time zone. */
+export function calendar(milliseconds) {
+  return CALENDAR.format(milliseconds);
+}
+
+/** Write a length of time with its two largest units: "2 h 05 m". */
+export function duration(seconds) {
+  if (seconds < 10) return `${Math.max(0, seconds).toFixed(1)} s`;
+  const whole = Math.floor(seconds);
+  const two = (value) => String(value).padStart(2, "0");
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3_600) return `${Math.floor(whole / 60)} m ${two(whole % 60)} s`;
+  if (whole < 86_400) return `${Math.floor(whole / 3_600)} h ${two(Math.floor((whole % 3_600) / 60))} m`;
+  return `${Math.floor(whole / 86_400)} d ${two(Math.floor((whole % 86_400) / 3_600))} h`;
+}
+
+/** Write a count with its thousands apart. */
+export function integer(value) {
+  return value.toLocaleString("en");
+}
+
+/** Write how many there are of something: "1 run", "2 runs". */
+export function many(count, noun) {
+  return `${integer(count)} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+/** Write a value of a metric: six digits, an exponent only where it is shorter. */
+export function number(value) {
+  if (!Number.isFinite(value)) return String(value);
+  if (Number.isInteger(value) && Math.abs(value) < 1e9) return integer(value);
+  const size = Math.abs(value);
+  return size !== 0 && (size < 1e-4 || size >= 1e9)
+    ? value.toExponential(4)
+    : String(Number(value.toPrecision(6)));
+}
+
+/** Write the labels of a number axis whose ticks are *step* apart. */
+export function ticks(values, step) {
+  const size = Math.max(...values.map(Math.abs));
+  if (size !== 0 && (size < 1e-3 || size >= 1e7)) {
+    // As many digits as tell two neighbours apart.
+    const digits = Math.max(0, Math.floor(Math.log10(size)) - Math.floor(Math.log10(step)));
+    return values.map((value) => (value === 0 ? "0" : value.toExponential(Math.min(digits, 8))));
+  }
+  // As many places as write the step itself: 0.25 takes two, though it is more than a tenth.
+  let places = 0;
+  while (places < 12 && Math.abs(step - Number(step.toFixed(places))) > step * 1e-6) places++;
+  return values.map((value) => value.toLocaleString("en", {
+    minimumFractionDigits: places, maximumFractionDigits: places,
+  }));
+}
+
+/** Write the labels of a logarithmic axis; the drawing library gives null where there is no room. */
+export function powers(values) {
+  return values.map((value) => {
+    if (value === null) return "";
+    return value >= 1e-3 && value < 1e5 ? number(value) : value.toExponential(0);
+  });
+}
+
+/** Write the labels of an axis in seconds since the run's start. */
+export function elapsedTicks(values, step) {
+  if (Math.max(...values.map(Math.abs)) < 600 || step < 1) {
+    return ticks(values, step).map((label) => `${label} s`);
+  }
+  const two = (value) => String(value).padStart(2, "0");
+  return values.map((value) => {
+    const whole = Math.round(value);
+    const clock = `${two(Math.floor((whole % 3_600) / 60))}:${two(whole % 60)}`;
+    return whole >= 3_600 ? `${Math.floor(whole / 3_600)}:${clock}` : clock;
+  });
+}
+
+/** Write the labels of a wall-clock axis (seconds since the epoch), the date where it changes. */
+export function wallTicks(values, step) {
+  let day = "";
+  return values.map((value) => {
+    const date = new Date(value * 1000);
+    const today = DAY.format(date);
+    const clock = date.toLocaleTimeString("en-GB", {
+      hour: "2-digit", minute: "2-digit",
+      ...(step < 60 && { second: "2-digit" }),
+      ...(step < 1 && { fractionalSecondDigits: step < 0.01 ? 3 : 2 }),
+    });
+    const label = today === day ? clock : step >= 86_400 ? today : `${clock}\n${today}`;
+    day = today;
+    return label;
+  });
+}

@@ -1,0 +1,126 @@
+"""What crosses between processes: names, headers, fields and limits; no I/O.
+
+A body is a msgpack map of two entries, the second an array of rows that lie in it as
+the simulation encoded them::
+
+    82                                      map of two
+       A3 "run"      D9/B6 <22 characters>  the run's id
+       A7 "metrics"  DD <u32 count>         array header, always the 32-bit form
+          <row> <row> <row> ...
+
+so the shipper writes the first lines and copies the rows behind them, unopened.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import string
+from datetime import datetime, timezone
+from typing import Final, Literal
+
+# ---- Limits ---------------------------------------------------------------------
+
+BODY_SIZE_MAX: Final = 64 << 20
+"""Bytes of one request body: the largest segment, which is the largest body."""
+
+NAME_SIZE_MAX: Final = 1024
+"""Bytes of one metric name; chosen: ten times the longest name seen in the field."""
+
+STEP_MAX: Final = 2**63 - 1
+
+# ---- Identifiers and names --------------------------------------------------------
+
+ID_SIZE: Final = 22
+_ALPHABET: Final = string.ascii_letters + string.digits
+ID_PATTERN: Final = re.compile(r"[A-Za-z0-9]{22}")
+NAME_PATTERN: Final = re.compile(r"[a-zA-Z0-9\-_\s/.:]+")
+FOLDER_PATTERN: Final = re.compile(r"/.*", re.DOTALL)
+METRIC_NAME_PATTERN: Final = re.compile(r"[a-zA-Z0-9\-_\s/.:=><+()%]+", re.ASCII)
+
+RunStatus = Literal["created", "running", "completed", "failed", "terminated", "lost"]
+STATUSES: Final = ("created", "running", "completed", "failed", "terminated", "lost")
+TERMINAL: Final = frozenset({"completed", "failed", "terminated"})
+"""States that rows never change; ``lost`` is not among them: it is left when data resumes."""
+
+LOG_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
+
+
+def new_id() -> str:
+    """Make an identifier of 22 random letters and digits (131 bits)."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(ID_SIZE))
+
+
+def is_id(text: str) -> bool:
+    """Tell whether *text* has the form of an identifier."""
+    return ID_PATTERN.fullmatch(text) is not None
+
+
+# ---- HTTP -------------------------------------------------------------------------
+
+WRITER_HEADER: Final = "Simvue-Writer"
+ROWS_HEADER: Final = "Simvue-Rows"
+MSGPACK: Final = "application/msgpack"
+FEATURES: Final = ("run-id", "rows", "abort", "series")
+"""Additions to the v1 wire that our server lists in ``GET /version``."""
+
+Kind = Literal["metrics", "events"]
+
+
+def body_header(run: str, kind: Kind, count: int) -> bytes:
+    """Encode all of a body that stands in front of its *count* rows."""
+    return (
+        b"\x82\xa3run"
+        + bytes([0xA0 | len(run)])
+        + run.encode("ascii")
+        + bytes([0xA0 | len(kind)])
+        + kind.encode("ascii")
+        + b"\xdd"
+        + count.to_bytes(4, "big")
+    )
+
+
+def rows_header(first: int, end: int) -> str:
+    """Encode the numbers of a body's rows, *end* exclusive, as ``Simvue-Rows`` carries them."""
+    return f"{first}-{end}"
+
+
+def parse_rows_header(text: str) -> tuple[int, int]:
+    """Decode ``Simvue-Rows``; raise ValueError with a reason if it is malformed."""
+    match = re.fullmatch(r"(\d{1,19})-(\d{1,19})", text)
+    if not match:
+        raise ValueError(f"{ROWS_HEADER} must read <first>-<end>, two integers; got {text[:60]!r}")
+    first, end = int(match[1]), int(match[2])
+    if end < first or end > STEP_MAX:
+        raise ValueError(f"{ROWS_HEADER}: {first}-{end} is not a range of row numbers")
+    return first, end
+
+
+# ---- Time ---------------------------------------------------------------------------
+
+TIMESTAMP_FORMAT: Final = "%Y-%m-%dT%H:%M:%S.%f"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def format_timestamp(microseconds: int) -> str:
+    """Write microseconds since the epoch as the wire has them: UTC, no zone, six digits."""
+    seconds, fraction = divmod(microseconds, 1_000_000)
+    moment = datetime.fromtimestamp(seconds, timezone.utc)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{fraction:06d}"
+
+
+def parse_timestamp(text: str) -> int:
+    """Read a timestamp as microseconds since the epoch; no zone means UTC.
+
+    Accepts ``T`` or a space, a fraction or none, ``Z`` or an offset.  Raises ValueError.
+    """
+    try:
+        moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+    except ValueError:
+        raise ValueError(
+            f"{text[:60]!r} is not a timestamp like 2026-01-31T12:00:00.000000"
+        ) from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    delta = moment - _EPOCH
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds

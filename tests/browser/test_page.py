@@ -1,0 +1,246 @@
+"""The page in a real browser: it draws, goes live, zooms, and shows what it must not hide."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from fix_browser import Browser
+from fix_server import Server
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select
+
+
+def rows(first: int, end: int, **values: Any) -> list[dict[str, Any]]:
+    """Rows of steps *first* to *end*; each value is a function of the step."""
+    return [
+        {
+            "step": step,
+            "time": step / 10,
+            "timestamp": f"2026-01-31T12:{step // 60 % 60:02d}:{step % 60:02d}.000000",
+            "values": {name: value(step) for name, value in values.items()},
+        }
+        for step in range(first, end)
+    ]
+
+
+def test_each_metric_of_a_run_is_drawn(server: Server, browser: Browser) -> None:
+    run = server.new_run(name="drawn")
+    server.send_rows(run, rows(0, 5000, wave=lambda i: math.sin(i / 300), ramp=float))
+    browser.open_run(run)
+
+    browser.see_label("wave", "5,000 rows", "greatest 1")
+    browser.see_label("ramp", "5,000 rows, last 4,999, least 0, greatest 4,999")
+    # A line of 1.5 pixels across a plot of some 300: solid ink in every column and more.
+    browser.see(lambda: browser.ink("ramp") > 300, "the line of ramp")
+    browser.see(lambda: browser.ink("wave") > 300, "the line of wave")
+
+
+def test_a_chart_asks_for_as_many_buckets_as_it_has_pixels(
+    server: Server, browser: Browser
+) -> None:
+    run = server.new_run()
+    server.send_rows(run, rows(0, 20_000, ramp=float))
+    browser.open_run(run)
+    browser.see_label("ramp", "20,000 rows")
+
+    query = parse_qs(urlsplit(browser.asked("/series")[-1]).query)
+    width = browser.chart("ramp").find_element("css selector", ".u-over").size["width"]
+    # Rounded up to the next 32, so that charts of one grid share a request.
+    assert width <= int(query["max_points"][0]) <= width + 32
+
+
+def test_one_row_in_many_is_still_seen(server: Server, browser: Browser) -> None:
+    run = server.new_run()
+    spike = rows(0, 20_000, loss=lambda i: 1000.0 if i == 12_345 else 1.0)
+    server.send_rows(run, spike)
+    browser.open_run(run)
+    browser.see_label("loss", "least 1, greatest 1,000")
+
+
+def test_rows_that_arrive_are_drawn_without_a_reload(server: Server, browser: Browser) -> None:
+    run = server.new_run(status="running")
+    server.send_rows(run, rows(0, 10, loss=float))
+    browser.open_run(run)
+    browser.see_label("loss", "10 rows, last 9")
+
+    server.send_rows(run, rows(10, 500, loss=float))
+    browser.see_label("loss", "500 rows, last 499")
+    server.send_rows(run, rows(500, 510, loss=float, late=float))
+    browser.see_label("late", "10 rows, last 509")
+
+
+def test_a_run_that_ends_shows_its_last_rows_and_its_state(
+    server: Server, browser: Browser
+) -> None:
+    run = server.new_run(status="running")
+    server.send_rows(run, rows(0, 10, loss=float))
+    browser.open_run(run)
+    browser.see(lambda: browser.all(".summary .status.running"), "the badge 'running'")
+
+    server.send_rows(run, rows(10, 20, loss=float))
+    server.put(f"/runs/{run}", {"status": "completed"})
+    browser.see(lambda: browser.all(".summary .status.completed"), "the badge 'completed'")
+    browser.see_label("loss", "20 rows, last 19")
+
+
+def test_dragging_asks_for_that_range_and_a_double_click_for_all(
+    server: Server, browser: Browser
+) -> None:
+    run = server.new_run(status="completed")
+    server.send_rows(run, rows(0, 10_000, ramp=float, twin=float))
+    browser.open_run(run)
+    browser.see_label("ramp", "10,000 rows")
+
+    browser.drag("ramp", 0.25, 0.5)
+    browser.see(lambda: "start=" in browser.asked("/series")[-1], "a question with a range")
+    query = parse_qs(urlsplit(browser.asked("/series")[-1]).query)
+    # A tenth of the range is asked for beyond each end, so that the lines leave the chart;
+    # the hand is steady to a pixel or two of some 300, which are 30 steps each.
+    assert abs(float(query["start"][0]) - (2500 - 250)) < 100
+    assert abs(float(query["end"][0]) - (5000 + 250)) < 100
+    # A quarter of the rows is left, in every chart of the page.
+    for metric in ("ramp", "twin"):
+        label = browser.see_label(metric, ": 2,")
+        assert 2350 < int(label.split(": ")[1].split(" rows")[0].replace(",", "")) < 2650
+
+    browser.double_click("ramp")
+    browser.see_label("ramp", "10,000 rows")
+    browser.see_label("twin", "10,000 rows")
+    assert "from=" not in browser.driver.current_url
+
+
+def test_the_address_is_the_view(server: Server, browser: Browser) -> None:
+    run = server.new_run(status="completed")
+    server.send_rows(run, rows(0, 1000, ramp=float, other=float))
+    browser.open_run(run, "?x=time&from=10&to=19.95&find=ram")
+    browser.see_label("ramp", ": 100 rows, last 199")
+    assert [card.text.split("\n")[0] for card in browser.all(".chart h3")] == ["ramp"]
+
+    Select(browser.driver.find_element("id", "xaxis")).select_by_value("timestamp")
+    browser.see_label("ramp", "1,000 rows")
+    browser.driver.back()
+    browser.see_label("ramp", ": 100 rows, last 199")
+
+
+def test_keys_zoom_and_reset(server: Server, browser: Browser) -> None:
+    run = server.new_run(status="completed")
+    server.send_rows(run, rows(0, 1001, ramp=float))
+    browser.open_run(run)
+    browser.see_label("ramp", "1,001 rows")
+
+    plot = browser.chart("ramp")
+    plot.send_keys("+")
+    # The middle half, 250 to 750.
+    browser.see_label("ramp", "501 rows, last 750, least 250")
+    plot.send_keys(Keys.ESCAPE)
+    browser.see_label("ramp", "1,001 rows")
+
+
+def test_values_that_are_not_finite_are_counted_beside_the_chart(
+    server: Server, browser: Browser
+) -> None:
+    run = server.new_run()
+    odd = {3: math.nan, 4: math.inf, 500: -math.inf}
+    server.send_rows(run, rows(0, 1000, loss=lambda i: odd.get(i, 1.0), fine=float))
+    browser.open_run(run)
+    browser.see_label("loss", "1,000 rows", "least 1, greatest 1")
+    marks = {
+        card.get_attribute("aria-label"): card.find_element("css selector", ".odd").text
+        for card in browser.all(".chart")
+    }
+    assert marks == {"loss": "3 NaN or ±∞", "fine": ""}
+
+
+def test_one_row_is_a_dot(server: Server, browser: Browser) -> None:
+    run = server.new_run()
+    server.send_rows(run, rows(7, 8, answer=lambda i: 42.0))
+    browser.open_run(run)
+    browser.see_label("answer", "1 row, last 42")
+    # A disc of five pixels.
+    browser.see(lambda: browser.ink("answer") > 10, "the dot")
+
+
+def test_a_new_run_appears_in_the_open_table(server: Server, browser: Browser) -> None:
+    browser.open("/dashboard/runs?find=appears")
+    browser.see(lambda: browser.all(".empty:not([hidden])"), "an empty table")
+    run = server.new_run(name="appears-now", tags=["fresh"], status="running")
+
+    link = browser.see(lambda: browser.all(".runs tbody a"), "the new run")[0]
+    row = browser.all(".runs tbody tr")[0].text
+    assert "running" in row
+    assert "fresh" in row
+    link.click()
+    browser.see(lambda: browser.driver.title.startswith("appears-now"), "its page")
+    assert browser.driver.current_url.endswith(f"/dashboard/runs/run/{run}")
+
+
+def test_events_are_shown_newest_first_and_followed(server: Server, browser: Browser) -> None:
+    run = server.new_run(status="running")
+
+    def say(*messages: str) -> None:
+        events = [
+            {"message": text, "timestamp": "2026-01-31T12:00:00.000000", "log_level": "warning"}
+            for text in messages
+        ]
+        server.send("/events", {"run": run, "events": events})
+
+    say(*(f"event {i}" for i in range(150)))
+    browser.open_run(run, "?tab=events")
+
+    def first() -> str:
+        return browser.all(".events .message")[0].text
+
+    browser.see(lambda: first() == "event 149", "the newest event on top")
+    assert len(browser.all(".events li")) == 100
+    browser.driver.find_element("css selector", ".earlier").click()
+    browser.see(lambda: len(browser.all(".events li")) == 150, "the earlier events")
+    assert browser.all(".events .message")[-1].text == "event 0"
+
+    say("<b>one more</b>")
+    browser.see(lambda: first() == "<b>one more</b>", "an event that has just arrived, as text")
+
+
+def test_metadata_is_shown_with_dotted_keys(server: Server, browser: Browser) -> None:
+    run = server.new_run(
+        description="What it is about",
+        metadata={"solver": {"dt": 0.01, "name": "rk4"}, "odd": math.nan, "list": [1, 2]},
+    )
+    browser.open_run(run, "?tab=about")
+    browser.see(lambda: browser.all(".facts dd"), "facts")
+
+    def facts() -> dict[str, str]:
+        return {
+            pair.find_element("css selector", "dt").text: pair.find_element(
+                "css selector", "dd"
+            ).text
+            for pair in browser.all(".facts dl > div")
+        }
+
+    wanted = {"solver.dt": "0.01", "solver.name": "rk4", "odd": "NaN", "list": "[1,2]"}
+    browser.see(lambda: wanted.items() <= facts().items(), f"{wanted}")
+    assert "What it is about" in browser.driver.find_element("css selector", ".summary").text
+
+
+def test_a_run_that_does_not_exist_is_said_in_words(server: Server, stranger: Browser) -> None:
+    # As a stranger who logs in: the 404 stands in the console, which `browser` forbids.
+    stranger.log_in()
+    stranger.open_run("A" * 22)
+    stranger.see(lambda: stranger.all(".empty a[href='/dashboard/runs']"), "a way back")
+
+
+def test_a_server_that_is_gone_is_said_and_forgotten_when_it_is_back(
+    fresh_server: Server, stranger: Browser
+) -> None:
+    run = fresh_server.new_run(status="running")
+    fresh_server.send_rows(run, rows(0, 5, loss=float))
+    stranger.driver.get(f"{fresh_server.url}/dashboard/runs/run/{run}?token={fresh_server.token}")
+    stranger.see_label("loss", "5 rows")
+
+    fresh_server.kill()
+    stranger.see(lambda: stranger.all("#connection.bad"), "that the server does not answer")
+    fresh_server.restart()
+    fresh_server.send_rows(run, rows(5, 9, loss=float))
+    stranger.see_label("loss", "9 rows")
+    stranger.see(lambda: not stranger.all("#connection.bad"), "that all is well again")

@@ -1,0 +1,91 @@
+"""What a reader of the documentation is told must be so."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from simvue import config
+from simvue.config import settings
+
+ROOT = Path(__file__).parents[2]
+SETTINGS_PAGE = ROOT / "docs" / "reference" / "settings.md"
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+VARIABLE = re.compile(r"\bSIMVUE_[A-Z_]+\b")
+
+
+def documented() -> dict[str, list[str]]:
+    """Field -> the other cells of its row: key, variable, default, meaning."""
+    rows = {}
+    for line in SETTINGS_PAGE.read_text().splitlines():
+        cells = [cell.strip().strip("`") for cell in line.strip().strip("|").split("|")]
+        if len(cells) == 5 and not cells[0].startswith(("Field", "---")):
+            assert cells[0] not in rows, f"{cells[0]} has two rows"
+            rows[cells[0]] = cells[1:]
+    return rows
+
+
+def test_every_setting_has_one_row_that_says_where_it_is_found():
+    rows = documented()
+    assert list(rows) == [setting.field for setting in settings.SETTINGS]
+    for setting in settings.SETTINGS:
+        key, variable, _, meaning = rows[setting.field]
+        assert key == setting.key
+        assert variable == (setting.variable or "")
+        assert meaning
+
+
+def test_every_default_is_the_one_the_page_says(tmp_path):
+    defaults = config.load(environ={"HOME": str(tmp_path)}, cwd=tmp_path)
+    for setting in settings.SETTINGS:
+        told = documented()[setting.field][2]
+        value = defaults
+        for name in setting.field.split("."):
+            value = getattr(value, name)
+        if told == "none":
+            assert not value, setting.field
+        else:
+            text = told.replace("~", str(tmp_path), 1)
+            assert setting.read(text, tmp_path) == value, setting.field
+
+
+def test_every_field_of_the_settings_is_on_the_page():
+    page = SETTINGS_PAGE.read_text()
+    fields = [field.name for field in dataclasses.fields(config.Config)]
+    fields += [f"run.{field.name}" for field in dataclasses.fields(config.RunDefaults)]
+    fields.remove("run")
+    assert [field for field in fields if f"`{field}`" not in page] == []
+
+
+def test_every_key_that_changes_nothing_is_on_the_page():
+    page = SETTINGS_PAGE.read_text()
+    assert [key for key in sorted(settings.WITHOUT_EFFECT) if f"`{key}`" not in page] == []
+
+
+def test_every_variable_that_the_package_names_is_on_the_page_and_no_other():
+    named = set()
+    for path in [*(ROOT / "simvue").rglob("*.py"), *(ROOT / "simvue").rglob("*.pyx")]:
+        named |= set(VARIABLE.findall(path.read_text()))
+    assert named == set(VARIABLE.findall(SETTINGS_PAGE.read_text()))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_inside_the_documentation_leads_somewhere(page):
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        file, _, anchor = target.partition("#")
+        place = page.parent / file if file else page
+        assert place.exists(), f"{page.name} links to {target}, which does not exist"
+        if anchor:
+            assert anchor in anchors(place), f"{page.name} links to {target}: no such heading"
+
+
+def anchors(page: Path) -> set[str]:
+    """The names under which GitHub links to a page's headings."""
+    headings = re.findall(r"^#+\s+(.*)$", page.read_text(), flags=re.MULTILINE)
+    return {
+        re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings
+    }
