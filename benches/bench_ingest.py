@@ -1,4 +1,4 @@
-"""What the server's store takes in: decode, compress and commit of bodies as the shipper sends them.
+"""What the server's store takes in: bodies decoded, compressed and committed.
 
 In one process, without HTTP: two threads post bodies of 4 MiB to an embedded store whose
 commits are synced (``synchronous=FULL``).  Series are smooth (random walks), as simulations
@@ -122,7 +122,7 @@ def measure(scale: float = 1.0) -> dict[str, float]:
     size = int(BODY_SIZE * min(1.0, scale * 10))
     figures = decode(scale)
     for metrics, bodies in ((5, 200), (1, 200), (1000, 200)):
-        with tempfile.TemporaryDirectory(dir=".") as directory:
+        with tempfile.TemporaryDirectory() as directory:
             found = ingest(Path(directory), metrics, max(1, int(bodies * scale)), size)
         figures[f"points_per_s_{metrics}"] = found["points_per_s"]
         if metrics == 5:
@@ -137,7 +137,7 @@ def test_ingest(benchmark: BenchmarkFixture, tmp_path: Path, metrics: int) -> No
     def once() -> dict[str, float]:
         return ingest(tmp_path / str(next(rounds)), metrics, 4, BODY_SIZE // 4)
 
-    benchmark.extra_info.update(benchmark.pedantic(once, rounds=3))
+    benchmark.extra_info.update(benchmark.pedantic(once, rounds=3))  # type: ignore[no-untyped-call]
 
 
 def test_decode(benchmark: BenchmarkFixture) -> None:

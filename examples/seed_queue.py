@@ -9,11 +9,11 @@ import argparse
 from simvue import Run
 
 
-def submit(name: str) -> str:
-    """Register the run before it can start, and return the name to reconnect with."""
+def submit(name: str) -> None:
+    """Register the run before it can start, and print the name to reconnect with."""
     run = Run()
     run.init(name=name, metadata={"queue": "short"}, tags=["queued"], status="created")
-    return run.name
+    print(run.name)
 
 
 def work(name: str, steps: int) -> None:
@@ -38,9 +38,10 @@ def main(arguments: list[str] | None = None) -> None:
     if options.work:
         work(options.work, options.steps)
     elif options.submit:
-        print(submit("queued-job"))
+        submit("queued-job")
     else:
-        work(submit("queued-job"), options.steps)
+        submit("queued-job")
+        work("queued-job", options.steps)
 
 
 if __name__ == "__main__":

@@ -72,6 +72,9 @@ def deliver_body(
     """Send the rows *first* to *end* of a writer; ``kind`` is metrics or events.  Never raises."""
     headers = {}
     try:
+        unknown = _get_to_know(remote)
+        if unknown is not None:
+            return unknown
         if "rows" in remote.features:
             headers = {WRITER_HEADER: writer, ROWS_HEADER: rows_header(first, end)}
         return judge(remote.send("POST", f"/{kind}", body=body, headers=headers))
@@ -146,7 +149,16 @@ def find_run(remote: Remote, name: str) -> Reply:
     )
 
 
+def _get_to_know(remote: Remote) -> Reply | None:
+    """Ask the server once which additions it has; its reply if it does not say."""
+    answer = remote.probe()
+    return None if answer is None or answer.ok else judge(answer)
+
+
 def _create(remote: Remote, run: Mapping[str, Any]) -> Reply:
+    unknown = _get_to_know(remote)
+    if unknown is not None:
+        return unknown
     if "run-id" not in remote.features:
         # Such a server names the run itself, and wants the folder made before it.
         judge(remote.send("POST", "/folders", json={"path": run["folder"]}))

@@ -37,7 +37,7 @@ class NotInitialisedError(SimvueRunError):
 
 
 class UnauthorisedError(SimvueRunError):
-    """The server refuses the token; the message names where the token came from, never the token."""
+    """The server refuses the token; the message says where it came from, never what it is."""
 
 
 class ObjectNotFoundError(Exception):

@@ -175,7 +175,7 @@ def connect(runtime: Runtime) -> socket.socket | None:
 
 
 def socket_path(runtime: Runtime) -> str:
-    """Return a path to the socket that is short enough for ``sun_path``, however deep the directory."""
+    """Return a path to the socket that fits ``sun_path``, however deep the directory lies."""
     return f"/proc/self/fd/{runtime.fd}/{SOCKET_NAME}"
 
 

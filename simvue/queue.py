@@ -55,7 +55,8 @@ _WAIT_SLICE_S: Final = 0.0005
 """Half of the shipper's fastest poll, so a freed segment is seen soon and signals are served."""
 
 _SEGMENT_NAME: Final = re.compile(
-    r"(?P<process>\w{22})\.(?P<run>\w{22})\.(?P<kind>metrics|events|calls)\.(?P<writer>\w{22})\.(?P<n>\d+)\.seg"
+    r"(?P<process>\w{22})\.(?P<run>\w{22})\."
+    r"(?P<kind>metrics|events|calls)\.(?P<writer>\w{22})\.\d+\.seg"
 )
 _ALIVE_SUFFIX: Final = ".alive"
 SOCKET_NAME: Final = "shipper.sock"
@@ -161,7 +162,7 @@ class Runtime:
             pass
 
     def make(self, name: str) -> int:
-        """Make a file that nobody else can have made, mode 0600 whatever the umask; return its fd."""
+        """Make a file that nobody else can have made, mode 0600 whatever the umask."""
         fd = os.open(
             name,
             os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW,
@@ -267,7 +268,7 @@ os.register_at_fork(after_in_child=_forget_process)
 
 
 def this_process() -> Process:
-    """Return this process's own entry in the runtime directory, made at the first call after a fork."""
+    """Return this process's own entry in the runtime directory; a forked child makes its own."""
     global _process
     with _process_lock:
         if _process is None or _process.pid != os.getpid() or not _process.runtime.is_there:
@@ -485,7 +486,7 @@ class Intake:
         return max((s.dropped for s in self._segments.values()), default=0)
 
     def look(self) -> list[tuple[_Filling, bool, int, int]]:
-        """Return (filling, sealed, rows, bytes published) of every filling not handed back, in order."""
+        """Return (filling, sealed, rows, bytes) of every filling not handed back, in order."""
         # All numbers are read before any count: once a later filling is seen, the
         # counts of the earlier ones, read after, are final.
         numbers = {name: segment.number for name, segment in self._segments.items()}
@@ -534,7 +535,7 @@ class Intake:
             self.since = None
 
     def settle(self) -> bool:
-        """Publish what is done to the writer and hand back what is empty; True if something moved."""
+        """Tell the writer what is done and hand back what is empty; True if something moved."""
         moved = False
         whole = True
         for filling, sealed, rows, size in self.look():
@@ -546,10 +547,21 @@ class Intake:
             if whole:
                 self.settled = max(self.settled, filling.first_row + shipped[0])
             whole = whole and shipped == (rows, size)
-            if sealed and shipped == (rows, size):
+            if sealed and shipped == (rows, size) and not self._keeps(filling):
                 filling.segment.hand_back()
                 moved = True
         return moved
+
+    def read_first(self) -> bytes:
+        """Return the calls from the open call on, settled ones too; empty before there is one."""
+        for filling, _, _, size in self.look():
+            if self._keeps(filling):
+                return filling.segment.copy(b"", 0, size)
+        return b""
+
+    def _keeps(self, filling: _Filling) -> bool:
+        # The open call says where a run's rows go, and a later shipper has to read it too.
+        return self.kind == "calls" and filling.number == 1
 
     @property
     def owed(self) -> bool:

@@ -12,12 +12,12 @@ Nothing on the road of a metric imports this module: requests costs a simulation
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from json import dumps, loads
@@ -266,6 +266,18 @@ class Remote:
         features = self._describe().get("features", [])
         return frozenset(map(str, features)) if isinstance(features, list) else frozenset()
 
+    def probe(self) -> Answer | None:
+        """Learn what the server is in one attempt; None if that is known, else its answer.
+
+        For a caller with a patience of its own.  Raises as `send` does.
+        """
+        if self._about is not None:
+            return None
+        answer = self.send("GET", "/version")
+        if answer.ok and isinstance(answer.content, dict):
+            self._about = answer.content
+        return answer
+
     def _describe(self) -> dict[str, Any]:
         if self._about is None:
             about = self.get("/version")
@@ -337,7 +349,9 @@ def _complaint(entry: Any) -> str:
     """Write one entry of a 422 as ``metadata.name: must be a text``."""
     if not isinstance(entry, dict):
         return str(entry)
-    place = ".".join(str(part) for part in entry.get("loc", ()) if part != "body")
+    loc = entry.get("loc")
+    parts = loc if isinstance(loc, list) else [loc or "body"]
+    place = ".".join(str(part) for part in parts if part != "body")
     return f"{place}: {entry.get('msg')}" if place else str(entry.get("msg"))
 
 
@@ -345,11 +359,10 @@ def _seconds(retry_after: str | None) -> float | None:
     if not retry_after:
         return None
     try:
-        return max(0.0, float(retry_after))
+        seconds = float(retry_after)
     except ValueError:
-        pass
-    try:
-        moment = parsedate_to_datetime(retry_after)
-    except ValueError:
-        return None
-    return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds())
+        try:
+            seconds = parsedate_to_datetime(retry_after).timestamp() - time.time()
+        except ValueError:
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None

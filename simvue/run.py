@@ -78,7 +78,7 @@ class Run(_batch.Writer):
         *,
         disabled: bool = False,
     ) -> None:
-        """Prepare a run; *mode* is ``online``, ``offline`` (no network) or ``disabled`` (record nothing).
+        """Prepare a run; *mode* is ``online``, ``offline`` (no network) or ``disabled``.
 
         *server_url*, *server_token* and *server_profile* beat the environment, which beats
         ``simvue.toml``.  *abort_callback* is called with the run, in a thread of ours, when the
@@ -164,7 +164,7 @@ class Run(_batch.Writer):
         if record_shell_vars is not None:
             run["metadata"]["shell"] = _shell_variables(record_shell_vars)
         self._id, self._name, self._status = run["id"], name, run["status"]
-        self._open({"call": "open", "run": run, "created": not starts, "timeout": timeout})
+        self._open({"call": "open", "run": run, "created": not starts})
         if not no_color:
             _announce(f"Run {self._name} created", self.url)
         return True
@@ -180,8 +180,8 @@ class Run(_batch.Writer):
         """Start a run that was created before, by its *name* or id, and go on recording into it.
 
         Of several runs of that name the newest in ``created`` is taken.  Relative time and the
-        automatic step begin at 0 again.  Raises ObjectNotFoundError-like SimvueRunError if there is no such
-        run or the name is ambiguous; where the server cannot be asked, the data goes into a new
+        automatic step begin at 0 again.  Raises SimvueRunError if there is no such run or the
+        name is ambiguous; where the server cannot be asked, the data goes into a new
         run of that name, and a warning says so.
         """
         key = run_id or uid or name
@@ -283,9 +283,6 @@ class Run(_batch.Writer):
                 "linger": config.linger,
             }
         )
-        if not call["created"]:
-            self._attach(metrics.stream, events.stream)
-        self._start = time.monotonic()
         _open_runs.add(self)
         _watch_the_end()
         link = this_link()
@@ -301,6 +298,9 @@ class Run(_batch.Writer):
             link.tell({"forget": run})
             self._forget()
             raise
+        if not call["created"]:
+            self._attach(metrics.stream, events.stream)
+        self._start = time.monotonic()
         content = (asked or {}).get("content") or {}
         self._id = content.get("id") or self._id
         self._name = content.get("name") or self._name
@@ -467,8 +467,8 @@ class Run(_batch.Writer):
                 asked = link.tell({"spool": run})
             if now > deadline:
                 _logger.warning(
-                    "run %s: not everything could be sent or put on disk within %g s; it lies in %s, "
-                    "and 'simvue ship' sends it",
+                    "run %s: not everything could be sent or put on disk within %g s; it lies in "
+                    "%s, and 'simvue ship' sends it",
                     self._name, config.close_timeout, this_process().runtime.path,
                 )  # fmt: skip
                 return False

@@ -64,11 +64,10 @@ class Series:
         }
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return a frame with the columns step, time, timestamp (UTC) and the metric's name."""
+        """Return a frame with the columns step, time, timestamp (UTC) and values."""
         from .frames import series_frame
 
-        columns = self.to_numpy()
-        return series_frame({**columns, self.name: columns.pop("values")})
+        return series_frame(self.to_numpy())
 
 
 @dataclass(frozen=True, repr=False)

@@ -13,8 +13,8 @@ so the shipper writes the first lines and copies the rows behind them, unopened.
 
 from __future__ import annotations
 
+import random
 import re
-import secrets
 import string
 from datetime import datetime, timezone
 from typing import Final, Literal
@@ -33,6 +33,9 @@ STEP_MAX: Final = 2**63 - 1
 
 ID_SIZE: Final = 22
 _ALPHABET: Final = string.ascii_letters + string.digits
+# The system's randomness, as secrets has it, without the OpenSSL that secrets loads; it has
+# no state that a fork would copy.
+_RANDOM: Final = random.SystemRandom()
 ID_PATTERN: Final = re.compile(r"[A-Za-z0-9]{22}")
 NAME_PATTERN: Final = re.compile(r"[a-zA-Z0-9\-_\s/.:]+")
 FOLDER_PATTERN: Final = re.compile(r"/.*", re.DOTALL)
@@ -48,7 +51,7 @@ LOG_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 
 def new_id() -> str:
     """Make an identifier of 22 random letters and digits (131 bits)."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(ID_SIZE))
+    return "".join(_RANDOM.choices(_ALPHABET, k=ID_SIZE))
 
 
 def is_id(text: str) -> bool:
@@ -78,6 +81,11 @@ def body_header(run: str, kind: Kind, count: int) -> bytes:
         + b"\xdd"
         + count.to_bytes(4, "big")
     )
+
+
+def replace_run(body: bytes, run: str) -> bytes:
+    """Return a body of ours with the id of *run*, for a server that names runs itself."""
+    return body if body[6 : 6 + ID_SIZE] == run.encode() else body[:6] + run.encode() + body[28:]
 
 
 def rows_header(first: int, end: int) -> str:

@@ -18,7 +18,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ..exception import ConfigurationError
 from .files import Sections, read_files
@@ -56,7 +56,6 @@ class Config:
     buffer_size: int = 64 << 20
     policy: str = "wait"
     shipper: str = "auto"
-    python: str | None = None
     flush_interval: float = 1.0
     init_timeout: float = 2.0
     close_timeout: float = 10.0
@@ -160,8 +159,7 @@ def load(
     )
 
 
-@dataclass(frozen=True)
-class _Place:
+class _Place(NamedTuple):
     """A value as it was found, what a relative path in it starts from, and where, in words."""
 
     value: object

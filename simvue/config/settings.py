@@ -8,10 +8,9 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date, time
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ..wire import FOLDER_PATTERN, NAME_PATTERN
 
@@ -148,8 +147,7 @@ def _redacted(url: str) -> str:
 # ---- The settings, each once ----------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(NamedTuple):
     """Where one field of `Config` is found: a key of the file, and an environment variable."""
 
     field: str
@@ -173,7 +171,6 @@ SETTINGS: Final = (
     Setting("buffer_size", "queue.buffer_size", "SIMVUE_BUFFER_SIZE", _size),
     Setting("policy", "queue.policy", "SIMVUE_QUEUE_POLICY", _choice("wait", "drop")),
     Setting("shipper", "shipper.start", "SIMVUE_SHIPPER", _choice("auto", "external")),
-    Setting("python", "shipper.python", "SIMVUE_PYTHON", _text),
     Setting("flush_interval", "shipper.flush_interval", "SIMVUE_FLUSH_INTERVAL", _interval),
     Setting("init_timeout", "shipper.init_timeout", "SIMVUE_INIT_TIMEOUT", _seconds),
     Setting("close_timeout", "shipper.close_timeout", "SIMVUE_CLOSE_TIMEOUT", _seconds),

@@ -20,7 +20,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from litestar import Litestar, Request, Response, Router
-from litestar.di import Provide
+from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 
 from simvue.exception import StoreError
@@ -76,13 +76,10 @@ def make_app(
             *folders.HANDLERS,
             *tags.HANDLERS,
         ],
-        dependencies={
-            "store": Provide(lambda: store, sync_to_thread=False),
-            "ingest": Provide(lambda: ingest, sync_to_thread=False),
-        },
     )
     app = Litestar(
         [api, *pages.routes(pages.read_pages(), tokens, cookie)],
+        state=State({"store": store, "ingest": ingest}),
         lifespan=[life],
         exception_handlers={
             Refused: _refused,

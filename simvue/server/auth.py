@@ -43,8 +43,8 @@ TRUSTED_S: Final = 60.0
 TRUSTED_MAX: Final = 4096
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-# Where a stranger may knock: these answer with the log-in page, and nothing more.
-PAGES: Final = ("/", "/login", "/dashboard")
+# Where a stranger may knock: the log-in page answers, and what it is drawn with; no more.
+PAGES: Final = ("/", "/login", "/dashboard", "/ui/style.css", "/ui/icon.svg")
 
 # ---- Tokens ---------------------------------------------------------------------------
 

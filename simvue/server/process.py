@@ -14,6 +14,7 @@ fit the store, the next start makes a new one.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import re
 import signal
@@ -62,6 +63,8 @@ def serve(data: Path, host: str, port: int, names: Sequence[str] = ()) -> None:
     *names* are more host names this server is known by.  Raises StoreError or
     ConfigurationError with one clear sentence if it cannot start.
     """
+    # What runs say is their owner's business, also in a directory that others may read.
+    os.umask(0o077)
     _keep_memory()
     _make_directory(data)
     store = open_store(str(data))
@@ -148,9 +151,10 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.listen(2048)
     except OSError as error:
         listener.close()
+        other = error.errno in (errno.EADDRINUSE, errno.EACCES)
         raise ConfigurationError(
-            f"cannot listen on {host} port {port}: {error.strerror or error}; "
-            "choose another with --port, or 0 for any free one"
+            f"cannot listen on {host} port {port}: {error.strerror or error}"
+            + ("; choose another with --port, or 0 for any free one" if other else "")
         ) from None
     return listener
 

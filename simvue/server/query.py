@@ -6,6 +6,7 @@ Parameters are read leniently where the wire is: booleans are Python's ``True`` 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -45,17 +46,18 @@ def whole(parameters: Parameters, name: str, most: int) -> int | None:
 
 
 def number(parameters: Parameters, name: str) -> float | None:
-    """Read a finite number; absent or empty means None."""
+    """Read a finite number, exactly if it is an integer; absent or empty means None."""
     text = parameters.get(name)
     if text is None or text == "":
         return None
     try:
         value = float(text)
+        if math.isfinite(value):
+            # Steps and microseconds need every digit.
+            return int(text) if text.lstrip("-").isdecimal() else value
     except ValueError:
-        value = float("nan")
-    if value - value != 0:
-        raise invalid(f"{name} is a number; got {text[:40]!r}", "query", name)
-    return value
+        pass
+    raise invalid(f"{name} is a number; got {text[:40]!r}", "query", name)
 
 
 def texts(parameters: Parameters, name: str) -> list[str]:

@@ -10,13 +10,18 @@ export class Refused extends Error {
   }
 }
 
+/** There was no answer at all: the server or the network is gone. */
+export class Unanswered extends Error {}
+
 async function ask(path, query, signal) {
   const address = new URL(`/api${path}`, location.origin);
   for (const [name, value] of Object.entries(query)) {
     if (value === null || value === undefined) continue;
     address.searchParams.set(name, typeof value === "object" ? JSON.stringify(value) : value);
   }
-  const answer = await fetch(address, { credentials: "same-origin", signal });
+  const answer = await fetch(address, { credentials: "same-origin", signal }).catch((error) => {
+    throw signal?.aborted ? error : new Unanswered(error.message);
+  });
   if (answer.ok) return answer;
   let detail = `The server answered ${answer.status}.`;
   try {

@@ -1,6 +1,6 @@
 /* App: the URL is the state.  Each address has one view, and any view can be sent to a colleague. */
 
-import { Refused } from "./api.js";
+import { Refused, Unanswered } from "./api.js";
 import { element, write } from "./elements.js";
 import { RunPage } from "./run.js";
 import { Runs } from "./runs.js";
@@ -64,8 +64,7 @@ function heard(error) {
     explain(error.message);
   } else if (error instanceof Refused) {
     write(connection, `The server cannot answer: ${error.message} Trying again.`);
-  } else if (error instanceof TypeError) {
-    // What fetch throws when there is no answer at all.
+  } else if (error instanceof Unanswered) {
     write(connection, "The server does not answer; trying again.");
   } else {
     write(connection, `This page has an error: ${error.message}`);

@@ -42,6 +42,8 @@ export class Chart {
     this.reset = reset;
     this.xaxis = "step";
     this.range = null;
+    this.y = null;
+    this.unit = 1;
     this.drawn = null;
 
     this.odd = element("span", { class: "odd", hidden: true });
@@ -86,7 +88,9 @@ export class Chart {
       padding: [10, 30, 0, 0],
       scales: {
         x: { time: false, range: (u, min, max) => this.range ?? spread(min, max) },
-        y: { distr: 1 },
+        y: this.y === "log"
+          ? { distr: 3, range: (u, min, max) => (min === null ? [1, 10] : uPlot.rangeLog(min, max, 10, true)) }
+          : { distr: 1, range: (u, min, max) => pad(min, max) },
       },
       axes: [
         {
@@ -101,10 +105,14 @@ export class Chart {
           ticks: { show: false },
           // As wide as the longest label, and never so narrow that charts of a grid disagree.
           size: (u, values) => Math.max(52, 14 + 6.6 * Math.max(0, ...(values ?? []).map((v) => v.length))),
-          values: (u, values, index, space, step) => (
-            u.scales.y.distr === 3 ? powers(values) : ticks(values, step)),
+          values: (u, values, index, space, step) => {
+            const whole = values.map((value) => value && value * this.unit);
+            return this.y === "log" ? powers(whole) : ticks(whole, step * this.unit);
+          },
         },
       ],
+      // Points stay between pixels: rounded to them, a gentle slope becomes a staircase.
+      pxAlign: 0,
       series: [
         {},
         { ...edge, label: "max" },
@@ -132,11 +140,12 @@ export class Chart {
     this.drawn = drawn;
     this.xaxis = xaxis;
     this.range = range;
-    this.plot.classList.toggle("log", y === "log");
-    const u = this.plotter;
-    if ((u.scales.y.distr === 3) !== (y === "log")) this.rescale(y);
+    this.unit = unit(drawn);
+    if (this.y !== y) this.rescale(y);
     // A logarithm has no place for zero and below.
-    const fit = y === "log" ? (column) => column.map((v) => (v > 0 ? v : null)) : (column) => column;
+    const least = y === "log" ? Number.MIN_VALUE : -Infinity;
+    const fit = (column) => column.map((value) => (
+      value === null || value < least ? null : value / this.unit));
     const bare = drawn.line.map(() => null);
     this.plotter.setData([
       drawn.x,
@@ -147,19 +156,15 @@ export class Chart {
     this.odd.hidden = drawn.nonfinite === 0;
     write(this.odd, `${integer(drawn.nonfinite)} NaN or ±∞`);
     this.odd.title = "Rows whose value is not a finite number; red ticks show where they lie.";
-    this.plot.setAttribute("aria-label", drawn.rows === 0
-      ? `${this.metric}: no rows here`
-      : `${this.metric}: ${many(drawn.rows, "row")}, last ${number(drawn.last)}, `
-        + `least ${number(drawn.least)}, greatest ${number(drawn.most)}`);
+    this.plot.setAttribute("aria-label", `${this.metric}: ${summary(drawn)}`);
     this.read();
   }
 
   /** A scale's kind is fixed when uPlot is made, so a change of it makes uPlot anew. */
   rescale(y) {
+    this.y = y;
     this.plotter.destroy();
-    const options = this.options();
-    if (y === "log") options.scales.y = { distr: 3 };
-    this.plotter = new uPlot(options, [[], [], [], []], this.plot);
+    this.plotter = new uPlot(this.options(), [[], [], [], []], this.plot);
     this.fit();
   }
 
@@ -265,6 +270,34 @@ function spread(min, max) {
   if (min !== max) return [min, max];
   const half = Math.max(1, Math.abs(min) * 1e-3) / 2;
   return [min - half, max + half];
+}
+
+/** A range of y with some air around the line; a constant stands in the middle of its chart. */
+function pad(min, max) {
+  if (min === null || max === null) return [0, 1];
+  if (min === max) return [min - (Math.abs(min) * 0.1 || 1), max + (Math.abs(max) * 0.1 || 1)];
+  const air = (max - min) * 0.06;
+  // What is never negative has no axis that says it might be.
+  return [min >= 0 && min < air ? 0 : min - air, max + air];
+}
+
+/**
+ * The power of ten that values are divided by before they are drawn: uPlot finds no ticks
+ * beyond 17 digits, and particle densities of 1e20 or masses of 1e-27 are everyday numbers.
+ */
+function unit({ least, most }) {
+  const size = Math.max(Math.abs(least), Math.abs(most));
+  const usual = !Number.isFinite(size) || size === 0 || (size >= 1e-6 && size < 1e12);
+  // Below 1e-307 a power of ten is not a normal number any more.
+  return usual ? 1 : 10 ** Math.max(-307, Math.floor(Math.log10(size)));
+}
+
+/** What a chart shows, in words for those who cannot see it. */
+function summary(drawn) {
+  if (drawn.rows === 0) return "no rows here";
+  const rows = many(drawn.rows, "row");
+  if (drawn.least > drawn.most) return `${rows}, none finite`;
+  return `${rows}, last ${number(drawn.last)}, least ${number(drawn.least)}, greatest ${number(drawn.most)}`;
 }
 
 function dot(colour) {

@@ -27,7 +27,8 @@ export function calendar(milliseconds) {
 
 /** Write a length of time with its two largest units: "2 h 05 m". */
 export function duration(seconds) {
-  if (seconds < 10) return `${Math.max(0, seconds).toFixed(1)} s`;
+  if (seconds < 1) return `${Math.max(0, Math.round(seconds * 1000))} ms`;
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
   const whole = Math.floor(seconds);
   const two = (value) => String(value).padStart(2, "0");
   if (whole < 60) return `${whole} s`;
@@ -59,10 +60,14 @@ export function number(value) {
 /** Write the labels of a number axis whose ticks are *step* apart. */
 export function ticks(values, step) {
   const size = Math.max(...values.map(Math.abs));
+  // Next to the largest float an axis ends beyond it.
+  if (size === Infinity) return values.map((value) => (Number.isFinite(value) ? number(value) : ""));
   if (size !== 0 && (size < 1e-3 || size >= 1e7)) {
-    // As many digits as tell two neighbours apart.
-    const digits = Math.max(0, Math.floor(Math.log10(size)) - Math.floor(Math.log10(step)));
-    return values.map((value) => (value === 0 ? "0" : value.toExponential(Math.min(digits, 8))));
+    // As many digits as tell two neighbours apart; steps are 1, 2, 2.5 or 5 times a power of ten.
+    const exponent = Math.floor(Math.log10(step) + 1e-9);
+    const half = Math.abs(step / 10 ** exponent - 2.5) < 1e-6 ? 1 : 0;
+    const digits = Math.max(0, Math.floor(Math.log10(size)) - exponent + half);
+    return values.map((value) => (value === 0 ? "0" : value.toExponential(Math.min(digits, 15))));
   }
   // As many places as write the step itself: 0.25 takes two, though it is more than a tenth.
   let places = 0;
@@ -72,10 +77,10 @@ export function ticks(values, step) {
   }));
 }
 
-/** Write the labels of a logarithmic axis; the drawing library gives null where there is no room. */
+/** Write the labels of a logarithmic axis; uPlot gives null where there is no room. */
 export function powers(values) {
   return values.map((value) => {
-    if (value === null) return "";
+    if (value === null || value === 0 || value === Infinity) return "";
     return value >= 1e-3 && value < 1e5 ? number(value) : value.toExponential(0);
   });
 }

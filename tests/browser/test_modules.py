@@ -64,6 +64,7 @@ def test_msgpack_reads_columns(browser: Browser, size: int) -> None:
         ([1.25, 1.5], 0.25, ["1.25", "1.50"]),
         ([0, 1e-7, 2e-7], 1e-7, ["0", "1e-7", "2e-7"]),
         ([1.05e9, 1.1e9], 5e7, ["1.05e+9", "1.10e+9"]),
+        ([1e20, 1.25e20], 2.5e19, ["1.00e+20", "1.25e+20"]),
     ],
 )
 def test_neighbouring_ticks_never_read_the_same(
@@ -75,8 +76,9 @@ def test_neighbouring_ticks_never_read_the_same(
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0.04, "0.0 s"),
-        (9.96, "10.0 s"),
+        (-0.5, "0 ms"),
+        (0.04, "40 ms"),
+        (9.94, "9.9 s"),
         (59.9, "59 s"),
         (61, "1 m 01 s"),
         (3_725, "1 h 02 m"),

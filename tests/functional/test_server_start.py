@@ -44,6 +44,7 @@ def test_the_first_start_leaves_a_token_that_official_clients_can_read(
     settings = fresh_server.data / "simvue.toml"
     assert mode(settings) == 0o600
     assert mode(fresh_server.data) == 0o700
+    assert {mode(path) for path in fresh_server.data.rglob("*") if path.is_file()} == {0o600}
     text = settings.read_text()
     assert text.startswith("[server]\n")
     assert f'url = "{fresh_server.url}"' in text

@@ -384,3 +384,6 @@ class TestTags:
         again = server.ask("POST", "/tags", json={"name": name})
         assert again.status_code == 409
         assert again.json()["id"] == made["id"]
+        other = server.post("/tags", {"name": wire.new_id()})
+        renamed = server.ask("PUT", f"/tags/{other['id']}", json={"name": name})
+        assert renamed.status_code == 422, "409 would be a success to official clients"

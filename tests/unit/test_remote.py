@@ -225,8 +225,9 @@ def test_retry_after_is_read_as_seconds_in_both_of_its_forms(scripted, remote, h
     assert least <= remote.send("GET", "/x").retry_after <= most
 
 
-def test_a_retry_after_that_means_nothing_is_none(scripted, remote):
-    scripted.script.append(Say(503, headers={"Retry-After": "soon"}))
+@pytest.mark.parametrize("header", ["soon", "nan", "inf", ""])
+def test_a_retry_after_that_means_nothing_is_none(scripted, remote, header):
+    scripted.script.append(Say(503, headers={"Retry-After": header}))
     assert remote.send("GET", "/x").retry_after is None
 
 
@@ -311,6 +312,15 @@ def test_a_connection_cut_before_the_whole_answer_is_no_answer(scripted, remote,
 def test_a_server_without_tls_is_named_as_such(scripted):
     url = scripted.url.replace("http:", "https:")
     assert "encrypted" in silence(Remote(url, SECRET))
+
+
+def test_a_proxy_that_does_not_answer_is_named_as_the_reason(monkeypatch):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        assert "through the proxy" in silence(Remote("http://simvue.invalid", SECRET))
 
 
 def test_a_missing_file_of_certificates_is_named(tmp_path):

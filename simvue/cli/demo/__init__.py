@@ -51,7 +51,8 @@ EXAMPLES: Final[tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]] = (
     # As a batch system runs it: one process registers the job, another does it.
     ("seed_queue", (("--submit",), ("--work", "queued-job"))),
     ("seed_scan", ((),)),
-    ("edge_values", ((),)),
+    # Over and over, so that a percentile of its calls means something.
+    ("edge_values", (("--steps", "50"),)),
 )
 """Which examples run, in which order, each with the arguments of its processes."""
 

@@ -10,27 +10,29 @@ from simvue import wire
 
 from .. import query
 from ..forms import answer, check_id, checked, invalid
-from ..ingest import Ingest, gone
-from ..store import RunGone, Store
+from ..ingest import gone
+from ..store import RunGone
+from . import Asked, threaded
 
 # Bars of a histogram: more than any screen has pixels.
 BARS_MAX: Final = 10_000
 
 
 @post("/events", exception_handlers={RunGone: gone})
-async def add_events(request: Request[Any, Any, Any], ingest: Ingest) -> Response[bytes]:
+async def add_events(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Store a body of events."""
-    return await ingest.add_events(request)
+    return await request.app.state.ingest.add_events(request)  # type: ignore[no-any-return]
 
 
-@get("/events", sync_to_thread=True)
-def list_events(request: Request[Any, Any, Any], store: Store) -> Response[bytes]:
+@get("/events")
+@threaded
+def list_events(asked: Asked) -> Response[bytes]:
     """Answer a page of a run's events, oldest first; no count, or 0, means all."""
-    parameters = request.query_params
+    parameters = asked.parameters
     run = check_id(parameters.get("run") or "", "query", "run")
     start = query.whole(parameters, "start", query.START_MAX) or 0
     count = query.whole(parameters, "count", query.START_MAX) or None
-    total, events = store.list_events(run, _contained(parameters), start, count)
+    total, events = asked.store.list_events(run, _contained(parameters), start, count)
     data = [
         {
             "message": event.message,
@@ -42,10 +44,11 @@ def list_events(request: Request[Any, Any, Any], store: Store) -> Response[bytes
     return answer(query.page(total, data))
 
 
-@get("/events/histogram", sync_to_thread=True)
-def count_events(request: Request[Any, Any, Any], store: Store) -> Response[bytes]:
+@get("/events/histogram")
+@threaded
+def count_events(asked: Asked) -> Response[bytes]:
     """Answer how many events fell into each window of seconds between two timestamps."""
-    parameters = request.query_params
+    parameters = asked.parameters
     run = check_id(parameters.get("run") or "", "query", "run")
     window = (query.whole(parameters, "window", 2**31) or 1) * 1_000_000
     begin = _timestamp(parameters, "timestamp_begin")
@@ -56,7 +59,7 @@ def count_events(request: Request[Any, Any, Any], store: Store) -> Response[byte
             f"{bars} windows are more than {BARS_MAX}; ask for a wider one", "query", "window"
         )
     counts = [0] * bars
-    for event in store.list_events(run, _contained(parameters), 0, None)[1]:
+    for event in asked.store.list_events(run, _contained(parameters), 0, None)[1]:
         if begin <= event.timestamp < begin + bars * window:
             counts[(event.timestamp - begin) // window] += 1
     data = [

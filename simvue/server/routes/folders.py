@@ -4,56 +4,63 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from litestar import Request, Response, delete, get, post, put
+from litestar import Response, delete, get, post, put
 
 from .. import query
 from ..forms import FolderChanges, NewFolder, Refused, Star, answer, check_id, members, read_form
 from ..store import Store
+from . import Asked, threaded
 
 
-@post("/folders", sync_to_thread=True)
-def create_folder(body: bytes, store: Store) -> Response[bytes]:
+@post("/folders")
+@threaded
+def create_folder(asked: Asked) -> Response[bytes]:
     """Create a folder and its parents; 409 with its id, and no change, if the path is there."""
-    folder, created = store.create_folder(members(read_form(body, NewFolder)))
+    folder, created = asked.store.create_folder(members(read_form(asked.body, NewFolder)))
     if not created:
         return answer({"id": folder, "detail": "there is a folder at that path"}, 409)
     return answer({"id": folder})
 
 
-@get("/folders", sync_to_thread=True)
-def list_folders(request: Request[Any, Any, Any], store: Store) -> Response[bytes]:
+@get("/folders")
+@threaded
+def list_folders(asked: Asked) -> Response[bytes]:
     """Answer a page of folders."""
-    return answer(query.fetch(store.list_folders, query.listing(request.query_params)))
+    return answer(query.fetch(asked.store.list_folders, query.listing(asked.parameters)))
 
 
-@get("/folders/{folder:str}", sync_to_thread=True)
-def get_folder(folder: str, store: Store) -> Response[bytes]:
+@get("/folders/{folder:str}")
+@threaded
+def get_folder(asked: Asked, folder: str) -> Response[bytes]:
     """Answer one folder."""
-    found = store.get_folder(check_id(folder, "path", "id"))
+    found = asked.store.get_folder(check_id(folder, "path", "id"))
     if found is None:
         raise _missing(folder)
     return answer(found)
 
 
-@put("/folders/{folder:str}", sync_to_thread=True)
-def update_folder(folder: str, body: bytes, store: Store) -> Response[bytes]:
+@put("/folders/{folder:str}")
+@threaded
+def update_folder(asked: Asked, folder: str) -> Response[bytes]:
     """Change what the body names: tags replace, metadata merges."""
-    return _update(folder, members(read_form(body, FolderChanges)), store)
+    return _update(folder, members(read_form(asked.body, FolderChanges)), asked.store)
 
 
-@put("/folders/{folder:str}/starred", sync_to_thread=True)
-def star_folder(folder: str, body: bytes, store: Store) -> Response[bytes]:
+@put("/folders/{folder:str}/starred")
+@threaded
+def star_folder(asked: Asked, folder: str) -> Response[bytes]:
     """Star a folder, or take its star away."""
-    return _update(folder, {"starred": read_form(body, Star).starred}, store)
+    return _update(folder, {"starred": read_form(asked.body, Star).starred}, asked.store)
 
 
-@delete("/folders/{folder:str}", status_code=200, sync_to_thread=True)
-def delete_folder(request: Request[Any, Any, Any], folder: str, store: Store) -> Response[bytes]:
+@delete("/folders/{folder:str}", status_code=200)
+@threaded
+def delete_folder(asked: Asked, folder: str) -> Response[bytes]:
     """Delete a folder; flags say whether what lies in it goes too, or goes alone."""
-    flags = request.query_params
+    flags = asked.parameters
     check_id(folder, "path", "id")
     try:
-        deleted = store.delete_folder(
+        deleted = asked.store.delete_folder(
             folder,
             recursive=query.flag(flags, "recursive"),
             runs=query.flag(flags, "runs"),

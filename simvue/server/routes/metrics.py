@@ -1,20 +1,146 @@
-"""Metrics: rows in; values, names and spans out, as JSON for official clients and as columns."""
+"""Metrics: rows in; points for official clients, columns for our own, names and spans out."""
 
 from __future__ import annotations
 
-import asyncio
+import json
+from collections.abc import Iterator
 from typing import Any, Final
 
+import msgspec
 from litestar import Request, Response, get, post
 
-from ..ingest import Ingest, gone
-from ..store import RunGone
+from simvue import wire
+
+from .. import query, series
+from ..forms import JSON, answer, check_id, checked, invalid, read_json, shape
+from ..ingest import gone
+from ..store import NoSuchRun, RunGone, Series, Store, buckets
+from . import Asked, threaded
+
+# Buckets of one series: sixty of the widest screens.
+BUCKETS_MAX: Final = 1_000_000
 
 
 @post("/metrics", exception_handlers={RunGone: gone})
-async def add_metrics(request: Request[Any, Any, Any], ingest: Ingest) -> Response[bytes]:
+async def add_metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Store a body of metric rows."""
-    return await ingest.add_metrics(request)
+    return await request.app.state.ingest.add_metrics(request)  # type: ignore[no-any-return]
 
 
-HANDLERS: Final = [add_metrics]
+@get("/metrics")
+@threaded
+def get_values(asked: Asked) -> Response[bytes]:
+    """Answer points, by run and metric, or by metric alone if aggregated over the runs.
+
+    Runs and metrics without data are left out.
+    """
+    parameters = asked.parameters
+    runs = query.texts(parameters, "runs")
+    names = query.texts(parameters, "metrics")
+    axis = _axis(parameters)
+    most = query.whole(parameters, "max_points", query.START_MAX) or None
+    if query.flag(parameters, "aggregate"):
+        if axis == "timestamp":
+            raise invalid("timestamps of several runs are never equal", "query", "aggregate")
+        return _text(_aggregated(asked.store, runs, names, axis, most))
+    found = []
+    for run, by_name in _series(asked.store, runs, names):
+        metrics = [(name, series.points(by_name[name], axis, most)) for name in by_name]
+        found.append((run, _object(metrics)))
+    return _text(_object(found))
+
+
+def _aggregated(
+    store: Store, runs: list[str], names: list[str], axis: buckets.Axis, most: int | None
+) -> str:
+    by_name: dict[str, list[Series]] = {}
+    for _, found in _series(store, runs, names):
+        for name, one in found.items():
+            by_name.setdefault(name, []).append(one)
+    return _object(
+        [(name, series.aggregate(several, axis, most)) for name, several in by_name.items()]
+    )
+
+
+def _series(
+    store: Store, runs: list[str], names: list[str]
+) -> Iterator[tuple[str, dict[str, Series]]]:
+    """Return the series that there are of each run that there is, one run at a time."""
+    for run in dict.fromkeys(runs):
+        try:
+            found = store.series(run, names)
+        except (NoSuchRun, RunGone):
+            continue
+        if found:
+            yield run, found
+
+
+def _object(members: list[tuple[str, str]]) -> str:
+    return "{" + ",".join(f"{json.dumps(name)}:{text}" for name, text in members) + "}"
+
+
+def _text(text: str) -> Response[bytes]:
+    return Response(text.encode("ascii"), media_type=JSON)
+
+
+@get("/metrics/names")
+@threaded
+def get_names(asked: Asked) -> Response[bytes]:
+    """Answer the names of the metrics of several runs; unknown runs have none."""
+    return answer(asked.store.metric_names(query.texts(asked.parameters, "runs")))
+
+
+@get("/metrics/span")
+@threaded
+def get_span(asked: Asked) -> Response[bytes]:
+    """Answer least and greatest step, time and timestamp; official clients send a body here."""
+    if asked.body:
+        runs = shape(read_json(asked.body, "body"), list[str])
+    else:
+        runs = query.texts(asked.parameters, "runs")
+    ends: dict[buckets.Axis, list[Any]] = {axis: [] for axis in series.AXES}
+    for run in dict.fromkeys(runs):
+        # One metric at a time: all of a run's at once may not fit into memory.
+        for name in asked.store.metric_names([run]):
+            for _, found in _series(asked.store, [run], [name]):
+                for axis in series.AXES:
+                    x = getattr(found[name], axis)
+                    ends[axis] += [x.min().item(), x.max().item()]
+    span: dict[str, float] = {}
+    for axis, found_ends in ends.items():
+        if found_ends:
+            scale = 1e-6 if axis == "timestamp" else 1
+            span[f"min_{axis}"] = min(found_ends) * scale
+            span[f"max_{axis}"] = max(found_ends) * scale
+    return answer(span)
+
+
+@get("/runs/{run:str}/series")
+@threaded
+def get_series(asked: Asked, run: str) -> Response[bytes]:
+    """Answer series as columns in msgpack, every row of them or cut into buckets."""
+    parameters = asked.parameters
+    names = query.texts(parameters, "metrics")
+    axis = _axis(parameters)
+    most = query.whole(parameters, "max_points", BUCKETS_MAX) or None
+    start, end = query.number(parameters, "start"), query.number(parameters, "end")
+    found = asked.store.series(check_id(run, "path", "id"), names)
+    with checked("query"):
+        answers = {
+            name: series.columns(series.between(one, axis, start, end))
+            if most is None
+            else series.pixels(one, axis, most, start, end)
+            for name, one in found.items()
+        }
+    return Response(msgspec.msgpack.encode(answers), media_type=wire.MSGPACK)
+
+
+def _axis(parameters: query.Parameters) -> buckets.Axis:
+    text = parameters.get("xaxis") or "step"
+    for axis in series.AXES:
+        if text == axis:
+            return axis
+    raise invalid(f"xaxis is one of {', '.join(series.AXES)}; got {text[:40]!r}", "query", "xaxis")
+
+
+HANDLERS: Final = [add_metrics, get_values, get_names, get_span, get_series]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final
 
-from litestar import Request, Response, delete, get, post, put
+from litestar import Response, delete, get, post, put
 
 from .. import query
 from ..forms import (
@@ -22,7 +23,8 @@ from ..forms import (
     read_json,
     shape,
 )
-from ..store import RunGone, Store
+from ..store import RunGone
+from . import Asked, threaded
 
 # What official batches hold at most.
 BATCH_MAX: Final = 20_000
@@ -31,19 +33,19 @@ BATCH_MAX: Final = 20_000
 ABREAST: Final = 32
 
 
-@post("/runs", sync_to_thread=True)
-def create_runs(request: Request[Any, Any, Any], body: bytes, store: Store) -> Response[bytes]:
+@post("/runs")
+@threaded
+def create_runs(asked: Asked) -> Response[bytes]:
     """Create a run, or an array of them in order; the first bad one refuses all."""
-    owner = request.scope["user"].user
-    value = read_json(body, "body")
+    value = read_json(asked.body, "body")
     if not isinstance(value, list):
-        return answer(_create(_new_run(value), owner, store))
+        return answer(_create(asked, _new_run(value)))
     if len(value) > BATCH_MAX:
         raise invalid(f"a batch holds at most {BATCH_MAX} runs; got {len(value)}", "body")
     batch = [_new_run(item, place) for place, item in enumerate(value)]
     # Side by side, so that one commit of the store serves many of them.
     with ThreadPoolExecutor(ABREAST) as threads:
-        return answer(list(threads.map(lambda run: _create(run, owner, store), batch)))
+        return answer(list(threads.map(partial(_create, asked), batch)))
 
 
 def _new_run(value: Any, *loc: int) -> dict[str, Any]:
@@ -53,73 +55,82 @@ def _new_run(value: Any, *loc: int) -> dict[str, Any]:
     return {"status": "created", **run}
 
 
-def _create(run: dict[str, Any], owner: str, store: Store) -> dict[str, Any]:
+def _create(asked: Asked, run: dict[str, Any]) -> dict[str, Any]:
     try:
-        made, _ = store.create_run(run, owner)
+        made, _ = asked.store.create_run(run, asked.owner)
     except RunGone:
         raise Refused(410, "the run was deleted") from None
-    return {"id": made, "name": run.get("name") or store.get_run(made)["name"]}
+    return {"id": made, "name": run.get("name") or asked.store.get_run(made)["name"]}
 
 
-@get("/runs", sync_to_thread=True)
-def list_runs(request: Request[Any, Any, Any], store: Store) -> Response[bytes]:
+@get("/runs")
+@threaded
+def list_runs(asked: Asked) -> Response[bytes]:
     """Answer a page of runs, whole objects whatever `return_*` flags say."""
-    wanted = query.listing(request.query_params)
-    return answer(query.fetch(store.list_runs, wanted, request.scope["user"].user))
+    wanted = query.listing(asked.parameters)
+    return answer(query.fetch(asked.store.list_runs, wanted, asked.owner))
 
 
-@get("/runs/{run:str}", sync_to_thread=True)
-def get_run(run: str, store: Store) -> Response[bytes]:
+@get("/runs/{run:str}")
+@threaded
+def get_run(asked: Asked, run: str) -> Response[bytes]:
     """Answer one run with the summaries of its metrics."""
-    return answer(store.get_run(check_id(run, "path", "id")))
+    return answer(asked.store.get_run(check_id(run, "path", "id")))
 
 
-@put("/runs/{run:str}", sync_to_thread=True)
-def update_run(run: str, body: bytes, store: Store) -> Response[bytes]:
+@put("/runs/{run:str}")
+@threaded
+def update_run(asked: Asked, run: str) -> Response[bytes]:
     """Change what the body names: tags replace, metadata merges deeply."""
-    store.update_run(check_id(run, "path", "id"), members(read_form(body, RunChanges)))
+    asked.store.update_run(check_id(run, "path", "id"), members(read_form(asked.body, RunChanges)))
     return answer({"id": run})
 
 
-@delete("/runs/{run:str}", status_code=200, sync_to_thread=True)
-def delete_run(run: str, store: Store) -> Response[bytes]:
+@delete("/runs/{run:str}", status_code=200)
+@threaded
+def delete_run(asked: Asked, run: str) -> Response[bytes]:
     """Delete a run and its rows; official clients want the body empty."""
-    store.delete_run(check_id(run, "path", "id"))
+    asked.store.delete_run(check_id(run, "path", "id"))
     return answer({})
 
 
-@put("/runs/{run:str}/starred", sync_to_thread=True)
-def star_run(run: str, body: bytes, store: Store) -> Response[bytes]:
+@put("/runs/{run:str}/starred")
+@threaded
+def star_run(asked: Asked, run: str) -> Response[bytes]:
     """Star a run, or take its star away."""
-    starred = read_form(body, Star).starred
-    store.update_run(check_id(run, "path", "id"), {"starred": starred})
+    starred = read_form(asked.body, Star).starred
+    asked.store.update_run(check_id(run, "path", "id"), {"starred": starred})
     return answer({"id": run, "starred": starred})
 
 
-@put("/runs/{run:str}/heartbeat", sync_to_thread=True)
-def beat(run: str, store: Store) -> Response[bytes]:
+@put("/runs/{run:str}/heartbeat")
+@threaded
+def beat(asked: Asked, run: str) -> Response[bytes]:
     """Note a sign of life, also of a run that has ended."""
-    return answer({"abort": store.beat(check_id(run, "path", "id")).abort})
+    return answer({"abort": asked.store.beat(check_id(run, "path", "id")).abort})
 
 
-@get("/runs/{run:str}/abort", sync_to_thread=True)
-def get_abort(run: str, store: Store) -> Response[bytes]:
+@get("/runs/{run:str}/abort")
+@threaded
+def get_abort(asked: Asked, run: str) -> Response[bytes]:
     """Answer whether the run is asked to stop."""
-    return answer({"status": bool(store.get_run(check_id(run, "path", "id")).get("abort"))})
+    return answer({"status": bool(asked.store.get_run(check_id(run, "path", "id")).get("abort"))})
 
 
-@put("/runs/{run:str}/abort", sync_to_thread=True)
-def set_abort(run: str, body: bytes, store: Store) -> Response[bytes]:
+@put("/runs/{run:str}/abort")
+@threaded
+def set_abort(asked: Asked, run: str) -> Response[bytes]:
     """Ask a run to stop; its status changes only when it does."""
-    reason = read_form(body, Abort).reason if body else ""
-    store.set_abort(check_id(run, "path", "id"), reason)
+    reason = read_form(asked.body, Abort).reason if asked.body else ""
+    asked.store.set_abort(check_id(run, "path", "id"), reason)
     return answer({"id": run})
 
 
-@get("/runs/{run:str}/writers", sync_to_thread=True)
-def get_writers(run: str, store: Store) -> Response[bytes]:
+@get("/runs/{run:str}/writers")
+@threaded
+def get_writers(asked: Asked, run: str) -> Response[bytes]:
     """Answer, a writer, the ranges of its rows that are stored."""
-    return answer(store.writers(check_id(run, "path", "id")))
+    return answer(asked.store.writers(check_id(run, "path", "id")))
 
 
 HANDLERS: Final = [

@@ -2,53 +2,62 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from litestar import Request, Response, delete, get, post, put
+from litestar import Response, delete, get, post, put
 
 from .. import query
-from ..forms import NewTag, Refused, TagChanges, answer, check_id, members, read_form
-from ..store import Store
+from ..forms import NewTag, Refused, TagChanges, answer, check_id, checked, members, read_form
+from . import Asked, threaded
 
 
-@post("/tags", sync_to_thread=True)
-def create_tag(body: bytes, store: Store) -> Response[bytes]:
+@post("/tags")
+@threaded
+def create_tag(asked: Asked) -> Response[bytes]:
     """Create a tag; 409 with its id if the name is there."""
-    tag, created = store.create_tag(members(read_form(body, NewTag)))
+    tag, created = asked.store.create_tag(members(read_form(asked.body, NewTag)))
     if not created:
         return answer({"id": tag, "detail": "there is a tag of that name"}, 409)
     return answer({"id": tag})
 
 
-@get("/tags", sync_to_thread=True)
-def list_tags(request: Request[Any, Any, Any], store: Store) -> Response[bytes]:
+@get("/tags")
+@threaded
+def list_tags(asked: Asked) -> Response[bytes]:
     """Answer a page of tags; official clients send no filters here, and none are read."""
-    wanted = query.listing(request.query_params, filtered=False)
-    return answer(query.fetch(store.list_tags, wanted))
+    wanted = query.listing(asked.parameters, filtered=False)
+    return answer(query.fetch(asked.store.list_tags, wanted))
 
 
-@get("/tags/{tag:str}", sync_to_thread=True)
-def get_tag(tag: str, store: Store) -> Response[bytes]:
+@get("/tags/{tag:str}")
+@threaded
+def get_tag(asked: Asked, tag: str) -> Response[bytes]:
     """Answer one tag."""
-    found = store.get_tag(check_id(tag, "path", "id"))
+    found = asked.store.get_tag(check_id(tag, "path", "id"))
     if found is None:
         raise _missing(tag)
     return answer(found)
 
 
-@put("/tags/{tag:str}", sync_to_thread=True)
-def update_tag(tag: str, body: bytes, store: Store) -> Response[bytes]:
+@put("/tags/{tag:str}")
+@threaded
+def update_tag(asked: Asked, tag: str) -> Response[bytes]:
     """Change what the body names."""
-    changes = members(read_form(body, TagChanges))
-    if not store.update_tag(check_id(tag, "path", "id"), changes):
+    changes = members(read_form(asked.body, TagChanges))
+    check_id(tag, "path", "id")
+    # Not a 409 if the name is another tag's: official clients take that for success.
+    with checked("body", "name"):
+        known = asked.store.update_tag(tag, changes)
+    if not known:
         raise _missing(tag)
     return answer({"id": tag})
 
 
-@delete("/tags/{tag:str}", status_code=200, sync_to_thread=True)
-def delete_tag(tag: str, store: Store) -> Response[bytes]:
+@delete("/tags/{tag:str}", status_code=200)
+@threaded
+def delete_tag(asked: Asked, tag: str) -> Response[bytes]:
     """Delete a tag and take it off every run."""
-    if not store.delete_tag(check_id(tag, "path", "id")):
+    if not asked.store.delete_tag(check_id(tag, "path", "id")):
         raise _missing(tag)
     return answer({})
 

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from litestar import Request, Response, get
+from litestar import Response, get
 
 from ..forms import answer
-from ..store import Filter, Query, Store
+from ..store import Filter, Query
+from . import Asked, threaded
 
 
-@get("/whoami", sync_to_thread=False)
-def whoami(request: Request[Any, Any, Any]) -> Response[bytes]:
+@get("/whoami")
+@threaded
+def whoami(asked: Asked) -> Response[bytes]:
     """Answer whom the token speaks for."""
-    token = request.scope["user"]
+    token = asked.token
     return answer({"user": token.user, "tenant": token.tenant, "is_admin": token.is_admin})
 
 
-@get("/stats", sync_to_thread=True)
-def stats(request: Request[Any, Any, Any], store: Store) -> Response[bytes]:
+@get("/stats")
+@threaded
+def stats(asked: Asked) -> Response[bytes]:
     """Answer how many runs there are, in all and by state."""
-    owner = request.scope["user"].user
 
     def count(*filters: Filter) -> int:
-        return store.list_runs(Query(filters=filters, count=0), owner)[0]
+        return asked.store.list_runs(Query(filters=filters, count=0), asked.owner)[0]
 
     running = count(Filter("status", "==", "running"))
     completed = count(Filter("status", "==", "completed"))

@@ -15,14 +15,14 @@ from ..forms import answer
 WIRE_VERSION: Final = "1.2.16"
 
 
-@get("/version", sync_to_thread=False)
-def version() -> Response[bytes]:
+@get("/version")
+async def version() -> Response[bytes]:
     """Answer the version of the wire, and what we add to it."""
     return answer({"version": WIRE_VERSION, "features": wire.FEATURES})
 
 
-@get("/nosim/version", sync_to_thread=False)
-def nosim_version() -> Response[bytes]:
+@get("/nosim/version")
+async def nosim_version() -> Response[bytes]:
     """Answer a version: clients that find none poison their own cache with the word None."""
     return answer({"version": WIRE_VERSION})
 

@@ -118,6 +118,9 @@ def _decode(chunk: memoryview, metrics: Sequence[int]) -> Columns:
 
     def matrix(frame: int, width: int) -> NDArray[np.uint64]:
         data = frames[ends[frame - 1] if frame else 0 : ends[frame]]
+        # Before zstd believes a damaged size and asks the machine for all of it.
+        if zstandard.frame_content_size(data) != width * rows * 8:
+            raise ValueError(f"frame {frame} is not {width} columns of {rows} words")
         planes: bytes = _zstd.decompress(data)
         return unpack(planes, width, rows)
 

@@ -36,10 +36,13 @@ or a second of the fastest disk; more would only be latency (chosen)."""
 # Writes in one transaction: enough to share an fsync, few enough that the first of them
 # does not wait for long (chosen).
 _BATCH_MAX = 256
-# Log written since the last checkpoint that starts the next one, and the length of the log
-# at which the writer itself finishes one, so that SQLite can begin the log anew.
-_CHECKPOINT_AT = 32 << 20
-_LOG_MAX = 256 << 20
+CHECKPOINT_AT: Final = 32 << 20
+"""Bytes written since the last checkpoint that start the next one (chosen: half of what was
+measured to stall)."""
+
+LOG_MAX: Final = 256 << 20
+"""Bytes of log at which the writer itself finishes a checkpoint, so that SQLite can begin the
+log anew; while others write, the second thread never quite reaches its end."""
 # A small write changes a few pages; it counts as four.
 _WRITE_COST = 4 * 16_384
 
@@ -159,7 +162,7 @@ class Commits:
             self._finish_log = False
             # The other thread has done nearly all of it: this is short.
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        elif self._logged >= _CHECKPOINT_AT:
+        elif self._logged >= CHECKPOINT_AT:
             self._logged = 0
             self._checkpoint_due.set()
 
@@ -195,7 +198,7 @@ class Commits:
                     # The log stays as it is and the next checkpoint tries again; a disk that
                     # is full for good fails the writes, whose callers are told.
                     continue
-                if pages * page_size > _LOG_MAX:
+                if pages * page_size > LOG_MAX:
                     self._finish_log = True
 
 

@@ -18,7 +18,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from threading import Lock
@@ -50,29 +50,33 @@ class SQLiteStore(Store):
 
     def __init__(self, url: str, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._directory = Path(url)
+        self._directory = Path(url).absolute()
         self._lock = _own(self._directory)
         self._idle: list[sqlite3.Connection] = []
         self._idle_lock = Lock()
+        self._closed = False
         try:
             with _opening(self._directory):
                 _prepare(self._directory)
             self._commits = Commits(lambda: _connect(self._directory))
         except BaseException:
-            os.close(self._lock)
+            _disown(self._directory, self._lock)
             raise
         self._opened = clock()
         self._sweep()
 
     def close(self) -> None:
         """Finish the writes in flight and release the data directory."""
-        self._commits.close()
         with self._idle_lock:
+            if self._closed:
+                return
+            self._closed = True
+            # Before the writer's: the last connection to close empties the log into the
+            # database, and these could not.
             for connection in self._idle:
                 connection.close()
-            self._idle.clear()
-        with suppress(OSError):  # closed before
-            os.close(self._lock)
+        self._commits.close()
+        _disown(self._directory, self._lock)
 
     @property
     def _now(self) -> int:
@@ -82,6 +86,8 @@ class SQLiteStore(Store):
     def _reading(self) -> Iterator[sqlite3.Connection]:
         """Lend a connection that sees one moment of the store."""
         with self._idle_lock:
+            if self._closed:
+                raise StoreError("the store is closed")
             connection = self._idle.pop() if self._idle else None
         if connection is None:
             with _opening(self._directory):
@@ -102,7 +108,10 @@ class SQLiteStore(Store):
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
         with self._idle_lock:
-            self._idle.append(connection)
+            if not self._closed:
+                self._idle.append(connection)
+                return
+        connection.close()
 
     def _write(self, work: Callable[[sqlite3.Connection], T], size: int = 0) -> T:
         return self._commits.write(work, size)
@@ -321,23 +330,42 @@ def _delete_folder(
 # ---- The directory --------------------------------------------------------------------
 
 
+# A process never conflicts with its own record locks, and closing any descriptor of the file
+# drops them: so the directories that this process owns are remembered here as well.
+_owned: set[Path] = set()
+_owned_lock = Lock()
+
+
 def _own(directory: Path) -> int:
     """Make *directory* if it lacks and take its lock; return the descriptor that holds it."""
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with _owned_lock:
+            if directory.resolve() in _owned:
+                raise _in_use(directory)
+            descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                # The kernel drops it at any death of this process; a forked child lacks it.
+                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                os.close(descriptor)
+                raise _in_use(directory) from error
+            _owned.add(directory.resolve())
     except OSError as error:
         raise StoreError(f"the store at {directory} cannot be written: {error.strerror}") from error
-    try:
-        # The kernel drops this lock at any death of the process; a forked child never has it.
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise StoreError(
-            f"the store at {directory} is in use by another server: stop it, or choose another "
-            "directory"
-        ) from error
     return descriptor
+
+
+def _disown(directory: Path, descriptor: int) -> None:
+    with _owned_lock:
+        _owned.discard(directory.resolve())
+        os.close(descriptor)
+
+
+def _in_use(directory: Path) -> StoreError:
+    return StoreError(
+        f"the store at {directory} is in use by another server: stop it, or choose another place"
+    )
 
 
 @contextmanager
@@ -349,9 +377,8 @@ def _opening(directory: Path) -> Iterator[None]:
 
 
 def _connect(directory: Path, read_only: bool = False) -> sqlite3.Connection:
-    path = (directory / "simvue.db").absolute()
     connection = sqlite3.connect(
-        f"{path.as_uri()}?mode={'ro' if read_only else 'rwc'}",
+        f"{(directory / 'simvue.db').as_uri()}?mode={'ro' if read_only else 'rwc'}",
         uri=True,
         timeout=_LOCK_WAIT_S,
         isolation_level=None,

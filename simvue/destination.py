@@ -1,0 +1,114 @@
+"""Where bodies go: one server and token, two threads that send to it, and its state of health."""
+
+from __future__ import annotations
+
+import queue
+import random
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from simvue.delivery import Outcome, Reply
+from simvue.remote import Remote
+
+IN_FLIGHT: Final = 2
+"""Requests on the way to one server: measured, two lift one writer from 8M to 12M points/s."""
+
+BACKOFF_S_FIRST: Final = 0.5
+BACKOFF_S_MAX: Final = 60.0
+"""A server that restarts is back within seconds; one that is down for a day is asked 1,440
+times."""
+
+REFUSED_S: Final = 60.0
+"""Between two tries of a token that was refused: somebody may be mending it."""
+
+
+@dataclass
+class Job:
+    """One request: ``send`` in a thread of the destination, then ``then`` in the main thread."""
+
+    send: Callable[[Remote], Reply]
+    then: Callable[[Reply], None]
+
+
+class Destination:
+    """One server and token.  All methods are the main thread's.
+
+    *server* has the members of an open call's ``server``; *wake* is called from the threads
+    when a reply is there.  Raises ConfigurationError for a token that cannot stand in a header.
+    """
+
+    def __init__(self, server: dict[str, Any], wake: Callable[[], None]) -> None:
+        self.url: str = server["url"]
+        self.in_flight = 0
+        self.trouble = ""
+        """Why the last request did not succeed; empty while all is well."""
+        self.refused = False
+        self.retry_at = 0.0
+        self._failures = 0
+        self._wake = wake
+        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._replies: deque[tuple[Job, Reply]] = deque()
+        remote = Remote(
+            self.url,
+            server["token"],
+            token_source=server.get("token_source"),
+            ca_file=server.get("ca_file"),
+        )
+        for _ in range(IN_FLIGHT):
+            threading.Thread(target=self._send, args=(remote,), daemon=True).start()
+
+    def is_ready(self, now: float) -> bool:
+        """Whether it takes a job: after a failure one at a time, and not before its time."""
+        if self.trouble:
+            return now >= self.retry_at and self.in_flight == 0
+        return self.in_flight < IN_FLIGHT
+
+    def is_waiting(self, now: float) -> bool:
+        """Whether it failed and is not to be asked again before ``retry_at``."""
+        return bool(self.trouble) and now < self.retry_at
+
+    def submit(self, send: Callable[[Remote], Reply], then: Callable[[Reply], None]) -> None:
+        """Have *send* called in a thread, and *then* with its reply at a later ``collect``."""
+        self.in_flight += 1
+        self._jobs.put(Job(send, then))
+
+    def collect(self, now: float) -> bool:
+        """Act on the replies that came; True if there were any."""
+        moved = False
+        while self._replies:
+            job, reply = self._replies.popleft()
+            self.in_flight -= 1
+            self._learn(reply, now)
+            job.then(reply)
+            moved = True
+        return moved
+
+    def _learn(self, reply: Reply, now: float) -> None:
+        if reply.outcome is Outcome.LATER:
+            # Full jitter, so that the nodes of a cluster do not come back as one.
+            longest = min(BACKOFF_S_MAX, BACKOFF_S_FIRST * 2 ** min(self._failures, 10))
+            self._failures += 1
+            self.trouble = reply.detail or "no answer"
+            self.retry_at = now + max(random.uniform(0, longest), reply.retry_after or 0.0)
+        elif reply.outcome is Outcome.REFUSED:
+            self.refused = True
+            self.trouble = reply.detail
+            self.retry_at = now + REFUSED_S
+        else:
+            self.refused = False
+            self.trouble = ""
+            self._failures = 0
+
+    def _send(self, remote: Remote) -> None:
+        while True:
+            job = self._jobs.get()
+            try:
+                reply = job.send(remote)
+            except Exception as error:  # noqa: BLE001 - part of the shipper's process boundary
+                # A fault of ours must not end sending for good: tried again like an outage.
+                reply = Reply(Outcome.LATER, f"{type(error).__name__}: {error}")
+            self._replies.append((job, reply))
+            self._wake()

@@ -1,0 +1,204 @@
+"""What one pixel of a chart shows: a series cut into buckets along an axis; pure functions.
+
+A chart of a thousand pixels needs a thousand buckets, however long the series: of each the
+first, last, least and greatest value, and where in x they lie, so that no peak is lost and
+a line drawn through them looks like the line through all rows::
+
+    values          .  :.'   '  .             bucket   x from x0 + i w to x0 + (i + 1) w
+                  .'        '  : '.           first, min, max, last: each with its own x
+    x          |-------|-------|-------|      empty buckets are left out
+
+Values here are float64: a chart has no use for the last digits of a large integer.  Exact
+values are in ``points`` and in the series itself.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+
+from . import Series
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Axis = Literal["step", "time", "timestamp"]
+Number = int | float
+
+_FLOAT64, _INT64, _UINT64, _BOOL = range(4)
+_DTYPES: Final[dict[int, type[np.generic]]] = {
+    _FLOAT64: np.float64,
+    _INT64: np.int64,
+    _UINT64: np.uint64,
+    _BOOL: np.uint64,
+}
+
+
+@dataclass(frozen=True)
+class Buckets:
+    """Arrays with one entry a bucket, ascending in x; x arrays have the type of the axis.
+
+    ``count`` tells the rows of a bucket, ``nonfinite`` how many of them are NaN or infinite.
+    Those are never a min or max, which are NaN where no row is finite; first and last are
+    as logged.
+    """
+
+    count: NDArray[np.int64]
+    nonfinite: NDArray[np.int64]
+    first: NDArray[np.float64]
+    first_x: NDArray[Any]
+    last: NDArray[np.float64]
+    last_x: NDArray[Any]
+    min: NDArray[np.float64]
+    min_x: NDArray[Any]
+    max: NDArray[np.float64]
+    max_x: NDArray[Any]
+
+
+def floats(series: Series) -> NDArray[np.float64]:
+    """Return the values as float64; integers beyond 2**53 are rounded."""
+    result = np.empty(len(series.values), np.float64)
+    for kind, dtype in _DTYPES.items():
+        chosen = series.kinds == kind
+        result[chosen] = series.values[chosen].view(dtype)
+    return result
+
+
+def numbers(series: Series) -> list[Number]:
+    """Return the values as Python numbers, exactly; bools are 1 and 0."""
+    result: NDArray[np.object_] = np.empty(len(series.values), object)
+    for kind, dtype in _DTYPES.items():
+        chosen = series.kinds == kind
+        result[chosen] = series.values[chosen].view(dtype).tolist()
+    return list(result)
+
+
+def cut(
+    series: Series, axis: Axis, most: int, start: Number | None = None, end: Number | None = None
+) -> Buckets:
+    """Cut *series* into at most *most* buckets of equal width along *axis*.
+
+    Only rows with *start* <= x <= *end* are taken, where given, and the buckets divide that
+    range; otherwise they divide the range of the rows.  With no more rows than buckets each
+    row is its own bucket.  A row whose x is not finite is left out.  Raises ValueError if
+    *most* is not positive.  Costs a sort where rows are not ascending in x.
+    """
+    if most < 1:
+        raise ValueError(f"a series cannot be cut into {most} buckets")
+    x: NDArray[Any] = getattr(series, axis)
+    y = floats(series)
+    taken = np.isfinite(x)
+    if start is not None:
+        taken &= x >= start
+    if end is not None:
+        taken &= x <= end
+    if not taken.all():
+        x, y = x[taken], y[taken]
+    if (x[1:] < x[:-1]).any():
+        order = np.argsort(x, kind="stable")
+        x, y = x[order], y[order]
+    alone = len(x) <= most
+    return _summed(x, y, np.arange(len(x)) if alone else _starts(x, most, start, end))
+
+
+def _starts(
+    x: NDArray[Any], most: int, start: Number | None, end: Number | None
+) -> NDArray[np.int64]:
+    """Return where the buckets begin among ascending *x*, more than *most* of them."""
+    low = x[0].item() if start is None else start
+    high = x[-1].item() if end is None else end
+    edges: list[Number]
+    if x.dtype == np.int64:
+        # Whole numbers, exactly: steps near 2**63 would all be one float64.
+        low, high = math.ceil(max(low, -(2**63))), math.floor(min(high, 2**63 - 1))
+        edges = [low - (low - high - 1) * i // most for i in range(1, most)]
+    else:
+        edges = [low * (1 - i / most) + high * (i / most) for i in range(1, most)]
+    # Each edge belongs to the bucket on its right, the end of the range to the last bucket.
+    starts = np.searchsorted(x, np.array(edges, x.dtype), side="left")
+    return np.unique(np.concatenate([[0], starts[starts < len(x)]]))
+
+
+def _summed(x: NDArray[Any], y: NDArray[np.float64], starts: NDArray[np.int64]) -> Buckets:
+    """Sum up the rows from each of *starts* to the next."""
+    if not len(x):
+        none = np.empty(0, np.int64)
+        return Buckets(none, none, y, x, y, x, y, x, y, x)
+    count = np.diff(starts, append=len(x))
+    ends = starts + count - 1
+    finite = np.isfinite(y)
+    low = _extreme(y, finite, starts, count, np.minimum, np.inf)
+    high = _extreme(y, finite, starts, count, np.maximum, -np.inf)
+    some = finite[low]
+    return Buckets(
+        count=count,
+        nonfinite=np.add.reduceat((~finite).astype(np.int64), starts),
+        first=y[starts],
+        first_x=x[starts],
+        last=y[ends],
+        last_x=x[ends],
+        min=np.where(some, y[low], np.nan),
+        min_x=x[low],
+        max=np.where(some, y[high], np.nan),
+        max_x=x[high],
+    )
+
+
+def _extreme(
+    y: NDArray[np.float64],
+    finite: NDArray[np.bool_],
+    starts: NDArray[np.int64],
+    count: NDArray[np.int64],
+    least: np.ufunc,
+    worst: float,
+) -> NDArray[np.int64]:
+    """Return of each bucket the place of its first extreme, its first row if none is finite."""
+    comparable = np.where(finite, y, worst)
+    found = np.flatnonzero(comparable == np.repeat(least.reduceat(comparable, starts), count))
+    # Every bucket has at least one; the first of each is the first at or behind its start.
+    return found[np.searchsorted(found, starts)]
+
+
+def points(
+    series: Series, axis: Axis, most: int | None = None
+) -> tuple[NDArray[Any], list[Number]]:
+    """Return x, ascending and unique, and the exact values: what v1 readers take.
+
+    Of rows with the same x, that with the greatest timestamp wins, of equals the one stored
+    last; rows whose x is not finite are left out.  If there are more than *most*, the least
+    and greatest of each of ``most // 2`` buckets remain: points as logged, not averages.
+    """
+    x: NDArray[Any] = getattr(series, axis)
+    order = np.lexsort((series.timestamp, x))  # stable: of equals the last stored is last
+    order = order[np.isfinite(x[order])]
+    last = np.append(x[order][1:] != x[order][:-1], True)[: len(order)]
+    chosen = _rows(series, order[last])
+    if most is not None and len(chosen.step) > most:
+        chosen = _rows(chosen, _thinned(getattr(chosen, axis), floats(chosen), most))
+    found: NDArray[Any] = getattr(chosen, axis)
+    return found, numbers(chosen)
+
+
+def _thinned(x: NDArray[Any], y: NDArray[np.float64], most: int) -> NDArray[np.int64]:
+    """Return the places of at most *most* of ascending points, extremes before others."""
+    if most < 1:
+        raise ValueError(f"a series cannot be cut to {most} points")
+    starts = _starts(x, max(1, most // 2), None, None)
+    count = np.diff(starts, append=len(x))
+    finite = np.isfinite(y)
+    low = _extreme(y, finite, starts, count, np.minimum, np.inf)
+    high = _extreme(y, finite, starts, count, np.maximum, -np.inf)
+    return np.unique(np.concatenate([low, high]))[:most]
+
+
+def _rows(series: Series, places: NDArray[np.int64]) -> Series:
+    return Series(
+        series.step[places],
+        series.time[places],
+        series.timestamp[places],
+        series.values[places],
+        series.kinds[places],
+    )
