@@ -69,6 +69,21 @@ def pack_loop(pack: Any, count: int, row: Any) -> None:
         pack(row)
 
 
+def build_loop(pack: Any, count: int, timestamp: str) -> None:
+    """Build the row from the same literals and call *pack*, *count* times."""
+    for i in range(count):
+        pack(
+            {
+                "values": {
+                    "loss": 0.3, "density": 34.4, "energy": 1.5e-3, "residual": 2.7e-7, "cfl": 0.9,
+                },
+                "time": 0.5,
+                "timestamp": timestamp,
+                "step": i,
+            }
+        )  # fmt: skip
+
+
 def dict_loop(count: int) -> None:
     """Only build the dict: what every call above pays before it begins."""
     for _ in range(count):

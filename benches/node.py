@@ -110,7 +110,9 @@ class Node:
                 line.connect(str(self.runtime / "shipper.sock"))
             except OSError:
                 return None
-            pid: int = struct.unpack("3i", line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+            pid: int = struct.unpack(
+                "3i", line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+            )[0]
             return pid
 
     def stop_shipper(self) -> None:
@@ -134,7 +136,9 @@ class Node:
         text = response.read()
         assert response.status == 200, f"{response.status}: {text[:200]!r}"
         writers: dict[str, list[tuple[int, int]]] = json.loads(text)
-        return max((sum(end - first for first, end in ranges) for ranges in writers.values()), default=0)
+        return max(
+            (sum(end - first for first, end in ranges) for ranges in writers.values()), default=0
+        )
 
     def check(self, run: str, rows: int, sums: dict[str, float]) -> None:
         """Assert that the server has *rows* of every metric, and exactly these sums of values."""

@@ -20,7 +20,8 @@ def sleeps(pid: int) -> dict[str, int]:
     """Return, by thread, how often it has gone to sleep of its own will: a poll does it each time."""
     threads = os.listdir(f"/proc/{pid}/task")
     return {
-        thread: int(_status(f"{pid}/task/{thread}")["voluntary_ctxt_switches"]) for thread in threads
+        thread: int(_status(f"{pid}/task/{thread}")["voluntary_ctxt_switches"])
+        for thread in threads
     }
 
 

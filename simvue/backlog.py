@@ -122,14 +122,6 @@ class Backlog:
                 moved = True
         return moved
 
-    def set_aside(self, record: Record, answer: str) -> None:
-        """Keep what the server rejects, its *answer* beside it; it is not sent again by itself."""
-        file = SpoolFile(self.directory / "rejected")
-        file.append(record)
-        assert file.path is not None
-        file.path.with_suffix(".answer").write_text(f"{answer}\n", encoding="utf-8")
-        file.finish(delivered=False)
-
     def finish(self) -> None:
         """End the file being written; the next shipper, or ``simvue ship``, goes on with it."""
         self._file.finish(delivered=self.is_drained and not self.keep)
@@ -164,7 +156,7 @@ class Backlog:
                     waiting.remote_run = reply.content.get("id") or entry.run
                 self._arrived(entry.run, waiting.remote_run, reply)
             else:
-                self.set_aside(sent[0], reply.detail)
+                set_aside(self.directory, sent[0], reply.detail)
             self._pending[destination].popleft()
             waiting.count -= 1
             if not waiting.count:
@@ -182,6 +174,15 @@ class Backlog:
             self._opened.clear()
         else:
             path.unlink(missing_ok=True)
+
+
+def set_aside(directory: Path, record: Record, answer: str) -> None:
+    """Keep what the server rejects, its *answer* beside it; it is not sent again by itself."""
+    file = SpoolFile(directory / "rejected")
+    file.append(record)
+    assert file.path is not None
+    file.path.with_suffix(".answer").write_text(f"{answer}\n", encoding="utf-8")
+    file.finish(delivered=False)
 
 
 def deliver_record(remote: Remote, record: Record, run: str) -> Reply:

@@ -152,7 +152,13 @@ def find_run(remote: Remote, name: str) -> Reply:
 def _get_to_know(remote: Remote) -> Reply | None:
     """Ask the server once which additions it has; its reply if it does not say."""
     answer = remote.probe()
-    return None if answer is None or answer.ok else judge(answer)
+    if answer is None or answer.ok:
+        return None
+    reply = judge(answer)
+    if reply.outcome is Outcome.REFUSED:
+        return reply
+    # Whatever else it says, it is not yet the server that these rows are for.
+    return Reply(Outcome.LATER, f"{remote.url} answers {reply.detail}", None, reply.retry_after)
 
 
 def _create(remote: Remote, run: Mapping[str, Any]) -> Reply:

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from simvue import delivery
-from simvue.backlog import Backlog
+from simvue.backlog import Backlog, set_aside
 from simvue.delivery import Outcome, Reply
 from simvue.destination import Destination
 from simvue.exception import ConfigurationError
@@ -44,7 +44,7 @@ from simvue.queue import (
     parse_segment_name,
     remove_process,
 )
-from simvue.spool import SpoolFull
+from simvue.spool import Record, SpoolFull
 from simvue.switchboard import Client, Switchboard
 
 BODY_SIZE_MIN: Final = 1 << 20
@@ -309,8 +309,7 @@ class Shipper:
                 opening.remote_run = (reply.content or {}).get("id") or opening.run
             self._acknowledge(opening, reply)
         elif not was_awaited:
-            self._backlog(opening).set_aside(opening.record_of_call(call), reply.detail)
-            self._complain(opening, reply)
+            self._set_aside(opening, opening.record_of_call(call), reply)
             # Without its opening the server takes no rows: they follow it aside, by way of disk.
             opening.to_spool = opening.to_spool or call.is_open
         opening.finish(call)
@@ -353,9 +352,7 @@ class Shipper:
                 piece.done = True
                 self._acknowledge(opening, reply)
             elif reply.outcome in (Outcome.REJECTED, Outcome.GONE):
-                record = opening.record_of_rows(intake, piece)
-                self._backlog(opening).set_aside(record, reply.detail)
-                self._complain(opening, reply)
+                self._set_aside(opening, opening.record_of_rows(intake, piece), reply)
                 piece.done = True
             else:
                 if reply.outcome is Outcome.UNKNOWN_RUN:
@@ -447,6 +444,10 @@ class Shipper:
         outcome = Outcome.DONE if opening.offline else Outcome.LATER
         self._answer(opening, Reply(outcome, trouble or "the server is busy"))
         return True
+
+    def _set_aside(self, opening: Opening, record: Record, reply: Reply) -> None:
+        set_aside(self._backlog(opening).directory, record, reply.detail)
+        self._complain(opening, reply)
 
     def _complain(self, opening: Opening, reply: Reply) -> None:
         """Tell the user once what the server, or the disk, does not take."""

@@ -99,10 +99,10 @@ class Node:
                 environment = (entry / "environ").read_bytes()
             except OSError:
                 continue
-            if b"simvue.shipper" in command and str(self.runtime).encode() in environment:
-                # The shell that starts it is gone at once, and is no shipper.
-                if not command.startswith(b"sh\0"):
-                    found.append(int(entry.name))
+            ours = b"simvue.shipper" in command and str(self.runtime).encode() in environment
+            # The shell that starts it is gone at once, and is no shipper.
+            if ours and not command.startswith(b"sh\0"):
+                found.append(int(entry.name))
         return found
 
     def kill_shipper(self) -> None:

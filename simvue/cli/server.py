@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Final
 
 import click
 
 from simvue.exception import ConfigurationError, StoreError
+
+# S, I, M, V on a telephone: easy to say, not registered to anybody, below the ports that
+# systems hand out by themselves, and not 5000, which macOS and other trackers occupy.
+PORT: Final = 7468
 
 
 def default_data() -> Path:
@@ -38,7 +43,7 @@ def default_data() -> Path:
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
-    default=7468,
+    default=PORT,
     show_default=True,
     help="Port to listen on; 0 for any free one.",
 )

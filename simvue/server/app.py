@@ -2,8 +2,8 @@
 
 ::
 
-    Door (auth) ── Inflow (ingest) ── Litestar ──┬── pages           the browser's files
-                                                 └── /api ── routes  one file a resource
+    Door (auth) ── Inflow ── Litestar ──┬── pages           the browser's files
+                                        └── /api ── routes  one file a resource
 
 Handlers of routes are plain functions that Litestar runs in a pool of threads, so the
 event loop never waits for the store; those of rows are the exception and have a pool of
@@ -28,7 +28,8 @@ from simvue.exception import StoreError
 from . import lifecycle, pages
 from .auth import Door, Hosts, Tokens
 from .forms import Refused, answer
-from .ingest import BODY_MAX, Inflow, Ingest
+from .inflow import BODY_MAX, Inflow
+from .ingest import Ingest
 from .routes import events, folders, metrics, runs, tags, users, versions
 from .store import Busy, IdTaken, NoSuchRun, RunGone, Store
 

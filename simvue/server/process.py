@@ -39,10 +39,6 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-# S, I, M, V on a telephone: easy to say, not registered to anybody, below the ports that
-# systems hand out by themselves, and not 5000, which macOS and other trackers occupy.
-PORT: Final = 7468
-
 # What a stop waits for requests in flight; an unanswered body is sent again.
 GRACE_S: Final = 10
 # Shippers send each second and beat each minute over one connection.

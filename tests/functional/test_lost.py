@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 from fix_server import Server
 
@@ -32,7 +34,7 @@ def test_a_silent_run_is_lost_and_any_sign_of_life_finds_it(server: Server) -> N
     assert server.get(f"/runs/{ended}")["status"] == "completed"
 
     row = {"values": {"a": 1.0}, "time": 0, "timestamp": "2026-01-01T00:00:00.000001", "step": 0}
-    signs = (
+    signs: tuple[Callable[[str], Any], ...] = (
         lambda run: server.put(f"/runs/{run}/heartbeat"),
         lambda run: server.send_rows(run, [row]),
         lambda run: server.send("/events", {"run": run, "events": [{"message": "here"}]}),

@@ -18,6 +18,7 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 import site
 import subprocess
 import sys
@@ -88,6 +89,8 @@ _DIFFERENCES_MAX: Final = 5
 )
 def command(once: bool, data: Path | None, port: int) -> None:
     """Run the examples against a server of their own, and check every number."""
+    # Asked to end in whichever way, it takes its server along.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     examples = find_examples()
     with scratch() as place, serving(data or place.disk / "data", port, place) as server:
         click.echo(f"Server ready.  Open {server.url}/?token={server.token}\n")

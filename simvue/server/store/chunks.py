@@ -14,8 +14,8 @@ A chunk holds one block of a body: the axes and the values of rows of one shape:
 
 The columns are step, time, timestamp and then the metrics, so the first frame holds the
 axes.  Packed (simvue._columns.pack) means: each word minus the one before, low bytes first;
-*measured*, smooth series then take 5.2 bytes a value at zstd's fastest level, against 6.0
-without the difference, and 5 nanoseconds of a core.
+*measured*, a random walk then takes 5.6 bytes a value at zstd's level 1, against 6.0 without
+the difference, a sine 4.9 against 5.8, and both some 5 nanoseconds of a core.
 """
 
 from __future__ import annotations

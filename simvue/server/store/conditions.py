@@ -155,16 +155,22 @@ def _microseconds(item: Filter) -> int:
         ) from None
 
 
+# Every attribute meets one of these, and each is what an index covers.
+_VALUED: Final = ("num IS NOT NULL", "txt IS NOT NULL", "num IS NULL AND txt IS NULL")
+
+
 def _attribute_condition(table: str, item: Filter) -> Clause:
     member, negation = f"{table}.key", ""
-    source = f"SELECT {table} FROM attr WHERE name = ? AND {table} IS NOT NULL"
+    source = f"SELECT {table} FROM attr WHERE {table} IS NOT NULL AND name = ?"
     if item.op in ("exists", "not exists"):
         negation = "" if item.op == "exists" else "NOT "
-        return f"{member} {negation}IN ({source})", [item.key]
+        sql = " UNION ALL ".join(f"{source} AND {valued}" for valued in _VALUED)
+        return f"{member} {negation}IN ({sql})", [item.key] * len(_VALUED)
     text = item.value[:TEXT_SIZE_MAX]
     if item.op in ("contains", "not contains"):
         negation = "" if item.op == "contains" else "NOT "
-        return f"{member} {negation}IN ({source} AND instr(txt, ?) > 0)", [item.key, text]
+        sql = f"{source} AND txt IS NOT NULL AND instr(txt, ?) > 0"
+        return f"{member} {negation}IN ({sql})", [item.key, text]
     if item.op not in _COMPARISONS:
         raise ValueError(f"{item.key} cannot be compared by {item.op!r}")
     number = _number(item.value)
@@ -174,8 +180,8 @@ def _attribute_condition(table: str, item: Filter) -> Clause:
         if item.value in ("True", "False"):
             text = text.lower()
         # A NULL equals nothing, so what is no number is compared as a text alone.
-        values = [item.key, text, number]
-        return f"{member} {negation}IN ({source} AND (txt = ? OR num = ?))", values
+        sql = f"{source} AND txt = ? UNION ALL {source} AND num = ?"
+        return f"{member} {negation}IN ({sql})", [item.key, text, item.key, number]
     if number is None:
         return f"{member} IN ({source} AND txt {item.op} ?)", [item.key, text]
     return f"{member} IN ({source} AND num {item.op} ?)", [item.key, number]

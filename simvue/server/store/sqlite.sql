@@ -29,7 +29,7 @@ CREATE TABLE run (
     endtime INTEGER,
     modified INTEGER NOT NULL,
     seen REAL NOT NULL,                 -- the last sign of life, in seconds of our own clock
-    heartbeat_timeout REAL,             -- seconds; NULL is for ever
+    heartbeat_timeout NUMERIC,          -- seconds; NULL is for ever
     ttl INTEGER,
     starred INTEGER NOT NULL DEFAULT 0,
     abort TEXT,                         -- the reason; NULL is nobody asked
@@ -61,8 +61,10 @@ CREATE TABLE attr (
 );
 CREATE INDEX attr_run ON attr (run) WHERE run IS NOT NULL;
 CREATE INDEX attr_folder ON attr (folder) WHERE folder IS NOT NULL;
-CREATE INDEX attr_num ON attr (name, num, run);
-CREATE INDEX attr_txt ON attr (name, txt, run);
+-- Each attribute is in one of these: a commit writes every index page that it touches.
+CREATE INDEX attr_num ON attr (name, num, run, folder) WHERE num IS NOT NULL;
+CREATE INDEX attr_txt ON attr (name, txt, run, folder) WHERE txt IS NOT NULL;
+CREATE INDEX attr_none ON attr (name, run, folder) WHERE num IS NULL AND txt IS NULL;
 
 CREATE TABLE tag (
     key INTEGER PRIMARY KEY,

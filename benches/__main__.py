@@ -1,0 +1,205 @@
+"""Run every bench and print one table: what ``make bench`` does.
+
+The exit status is 0 whatever the figures are, since a busy machine is not a fault; a wrong
+answer, a row lost or a sum that differs, ends it with a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from benches import (
+    bench_import,
+    bench_ingest,
+    bench_latency,
+    bench_log,
+    bench_path,
+    bench_ship,
+)
+from benches.loops import dict_loop, minimums
+
+Figures = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the table; without a *limit* it is there to be known."""
+
+    what: str
+    measured: float
+    unit: str = ""
+    limit: float | None = None
+    at_least: bool = False
+
+    @property
+    def target(self) -> str:
+        """The limit in words."""
+        if self.limit is None:
+            return ""
+        return f"{'>=' if self.at_least else '<='} {self.limit:g}{self.unit}"
+
+    @property
+    def met(self) -> str:
+        """``yes`` or ``NO``; nothing where there is no limit."""
+        if self.limit is None:
+            return ""
+        kept = self.measured >= self.limit if self.at_least else self.measured <= self.limit
+        return "yes" if kept else "NO"
+
+    @property
+    def figure(self) -> str:
+        """The measured number with three digits that mean something."""
+        if math.isnan(self.measured):
+            return "-"
+        digits = max(0, 2 - math.floor(math.log10(abs(self.measured)))) if self.measured else 0
+        return f"{self.measured:,.{min(digits, 3)}f}{self.unit}"
+
+
+def log_lines(found: Figures) -> Iterator[Line]:
+    """Yield the lines of bench_log."""
+    call = "log_metrics({5 floats}, step=i)"
+    yield Line(f"{call} / empty method, whole loop", found["log_metrics / empty"], "x", 1.5)
+    yield Line("  the same loop", found["log_metrics ns"], " ns")
+    yield Line("  the loop with the empty method", found["empty ns"], " ns")
+    yield Line("  a C floor that only encodes / empty method", found["floor / empty"], "x")
+    yield Line(
+        "  the same / msgpack.packb of a row that is there", found["log_metrics / packb"], "x", 0.35
+    )
+    yield Line(
+        "  the same / building the row and packb", found["log_metrics / build and packb"], "x"
+    )
+    yield Line("bound form / empty method with its dict", found["bound / empty"], "x", 0.75)
+    yield Line("5 numpy.float64 / empty method with them", found["numpy / empty"], "x", 1.6)
+
+
+def latency_lines(found: Figures) -> Iterator[Line]:
+    """Yield the lines of bench_latency."""
+    yield Line("one call, shipper at work / empty method's p50: p50", found["p50"], "x", 2)
+    yield Line("  p99", found["p99"], "x", 5)
+    yield Line("  p99.9", found["p999"], "x", 30)
+    yield Line("  maximum", found["max_ms"], " ms")
+
+
+def path_lines(found: Figures) -> Iterator[Line]:
+    """Yield the lines of bench_path."""
+    yield Line(
+        "1M rows x 5, first call to all readable, best round, points/s",
+        found["points_per_s"] / 1e6, "M", 4, at_least=True,
+    )  # fmt: skip
+    yield Line("  median round", found["points_per_s_median"] / 1e6, "M")
+    yield Line("  the logging alone, best round", found["logged_points_per_s"] / 1e6, "M")
+
+
+def ingest_lines(found: Figures) -> Iterator[Line]:
+    """Yield the lines of bench_ingest."""
+    yield Line(
+        "ingest in-process, 5 metrics a row, points/s",
+        found["points_per_s_5"] / 1e6, "M", 8, at_least=True,
+    )  # fmt: skip
+    yield Line("  1 metric a row", found["points_per_s_1"] / 1e6, "M")
+    yield Line("  1,000 metrics a row", found["points_per_s_1000"] / 1e6, "M")
+    yield Line(
+        "  decode / msgpack.unpackb of the body",
+        found["decode_ns_row"] / found["msgpack_ns_row"],
+        "x",
+    )
+    yield Line("bytes on disk a point, smooth series", found["bytes_per_point"], "", 9.5)
+
+
+def ship_lines(found: Figures) -> Iterator[Line]:
+    """Yield the lines of bench_ship at both flush intervals."""
+    yield Line(
+        "8 ranks at 1 kHz x 5, flush 1 s: shipper, of a core", found["shipper"] * 100, " %", 5
+    )
+    yield Line("  server, of a core", found["server"] * 100, " %", 5)
+    yield Line("  log to committed, p50", found["latency_p50_s"], " s")
+    yield Line("  log to committed, p99", found["latency_p99_s"], " s", 1.2)
+    yield Line("  flush 0.1 s: shipper, of a core", found["fast shipper"] * 100, " %")
+    yield Line("  flush 0.1 s: server, of a core", found["fast server"] * 100, " %")
+    yield Line("  flush 0.1 s: log to committed, p50", found["fast latency_p50_s"] * 1e3, " ms")
+    yield Line(
+        "  flush 0.1 s: log to committed, p99", found["fast latency_p99_s"] * 1e3, " ms", 150
+    )
+    yield Line("memory added to a rank beyond its segments", found["memory"] / 2**20, " MiB", 10)
+    yield Line("  segments of a rank", found["segments"] / 2**20, " MiB", 1)
+    yield Line("threads that poll in the simulation's process", found["polling"], "", 0)
+
+
+def import_lines(found: Figures) -> Iterator[Line]:
+    """Yield the lines of bench_import."""
+    yield Line("import simvue, beside python -c pass", found["import_ms"], " ms", 50)
+    yield Line("  from simvue import Run", found["run_ms"], " ms", 50)
+    yield Line("  from simvue import Client", found["client_ms"], " ms")
+    yield Line("Run.init with a shipper there", found["init_ms"], " ms", 20)
+    yield Line("  the first run of a node", found["init_first_ms"], " ms", 500)
+
+
+def measure_ship(seconds: float) -> Figures:
+    """Return bench_ship's figures at a flush of 1 s, and as ``fast ...`` at one of 100 ms."""
+    found = bench_ship.measure(1.0, seconds)
+    fast = bench_ship.measure(0.1, seconds)
+    return found | {f"fast {name}": figure for name, figure in fast.items()}
+
+
+def benches(quick: bool) -> Iterator[tuple[str, Callable[[], list[Line]]]]:
+    """Yield the name of every bench and what runs it, in the order of the table."""
+    if quick:
+        yield "bench_log", lambda: list(log_lines(bench_log.measure(20)))
+        yield "bench_latency", lambda: list(latency_lines(bench_latency.measure(100_000)))
+        yield "bench_path", lambda: list(path_lines(bench_path.measure(100_000, 2)))
+        yield "bench_ingest", lambda: list(ingest_lines(bench_ingest.measure(0.02)))
+        yield "bench_ship", lambda: list(ship_lines(measure_ship(6.0)))
+        yield "bench_import", lambda: list(import_lines(bench_import.measure(3, 1)))
+    else:
+        yield "bench_log", lambda: list(log_lines(bench_log.measure()))
+        yield "bench_latency", lambda: list(latency_lines(bench_latency.measure()))
+        yield "bench_path", lambda: list(path_lines(bench_path.measure()))
+        yield "bench_ingest", lambda: list(ingest_lines(bench_ingest.measure()))
+        yield "bench_ship", lambda: list(ship_lines(measure_ship(bench_ship.SECONDS)))
+        yield "bench_import", lambda: list(import_lines(bench_import.measure()))
+
+
+def machine() -> str:
+    """Return a line about where this runs: processors, load, and how fast a dict is built here."""
+    count = 20_000
+    dict_ns = minimums({"dict": lambda: dict_loop(count)}, 20)["dict"] / count * 1e9
+    return (
+        f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}, Linux {platform.release()}, "
+        f"Python {platform.python_version()}; a loop that only builds the dict: {dict_ns:.0f} ns"
+    )
+
+
+def main() -> None:
+    """Run all, and print the table at the end."""
+    parser = argparse.ArgumentParser(prog="python -m benches", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a minute instead of four; rough")
+    parser.add_argument("--only", help="one bench, such as bench_log")
+    arguments = parser.parse_args()
+    print(machine(), flush=True)
+    lines = []
+    for name, run in benches(arguments.quick):
+        if arguments.only in (None, name):
+            begun = time.monotonic()
+            lines += run()
+            print(f"{name}: {time.monotonic() - begun:.0f} s", flush=True)
+    print(machine())
+    print()
+    rows = [("what", "target", "measured", "met"), ("", "", "", "")]
+    rows += [(line.what, line.target, line.figure, line.met) for line in lines]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rows[1] = ("-" * widths[0], "-" * widths[1], "-" * widths[2], "-" * widths[3])
+    for what, target, measured, met in rows:
+        print(
+            f"| {what:{widths[0]}} | {target:>{widths[1]}} | {measured:>{widths[2]}} "
+            f"| {met:{widths[3]}} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
