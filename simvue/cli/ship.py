@@ -8,9 +8,7 @@ from pathlib import Path
 import click
 
 from simvue.config import load
-from simvue.courier import Courier, Delivery, End
 from simvue.exception import ConfigurationError
-from simvue.remote import Remote
 
 
 @click.command()
@@ -27,6 +25,9 @@ def command(cache: Path | None) -> None:
     stores each row once.  Exits with 1 if the server is away or refuses, or if something
     was set aside or is damaged.
     """
+    from simvue.courier import Courier, Delivery, End
+    from simvue.remote import Remote
+
     try:
         config = load()
         url, token = config.require_server()

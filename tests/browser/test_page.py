@@ -190,7 +190,7 @@ def test_events_are_shown_newest_first_and_followed(server: Server, browser: Bro
     browser.open_run(run, "?tab=events")
 
     def first() -> str:
-        return browser.all(".events .message")[0].text
+        return browser.driver.find_element("css selector", ".events .message").text
 
     browser.see(lambda: first() == "event 149", "the newest event on top")
     assert len(browser.all(".events li")) == 100

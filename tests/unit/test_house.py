@@ -19,7 +19,13 @@ import simvue
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "simvue"
 
-COMMON_GROUND = {"simvue.exception", "simvue.wire", "simvue.config", "simvue.version"}
+COMMON_GROUND = {
+    "simvue.exception",
+    "simvue.wire",
+    "simvue.config",
+    "simvue.names",
+    "simvue.version",
+}
 """What both halves may import."""
 
 HEAVY = {"numpy", "pandas", "mpi4py", "torch", "psutil", "pydantic", "requests", "ssl"}

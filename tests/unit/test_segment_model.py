@@ -133,20 +133,25 @@ class Machine:
 
     memory: Memory
     rules: Rules
-    seen: list[int]
+    seen: list[Any]
     at: int
     steps: int
 
-    def start(self, rules: Rules, memory: Memory, seen: tuple[int, ...], steps: int) -> None:
-        self.rules, self.memory, self.seen, self.at, self.steps = rules, memory, list(seen), 0, steps
+    def start(self, rules: Rules, memory: Memory, seen: tuple[Any, ...], steps: int) -> None:
+        self.rules, self.memory, self.seen, self.at, self.steps = (
+            rules,
+            memory,
+            list(seen),
+            0,
+            steps,
+        )
 
-    def load(self, segment: int, word: str, row: int = -1) -> int:
+    def load(self, segment: int, word: str) -> Any:
         if self.at == len(self.seen):
             # Words that only the shipper writes are its own: nothing comes between.
             if word not in ("shipped", "returned"):
                 self._step()
-            value = getattr(self.memory[segment], word)
-            self.seen.append(value[row] if word == "rows" else value)
+            self.seen.append(getattr(self.memory[segment], word))
         self.at += 1
         return self.seen[self.at - 1]
 
@@ -202,7 +207,8 @@ class StandIn:
         return MACHINE.load(self.place, "returned") == MACHINE.load(self.place, "number")
 
     def copy(self, header: bytes, start: int, end: int) -> bytes:
-        rows = [MACHINE.load(self.place, "rows", row) for row in range(start, end)]
+        # One step: a filling whose bytes could change meanwhile is caught by the writer's side.
+        rows = MACHINE.load(self.place, "rows")[start:end]
         if HALF_WRITTEN in rows:
             raise Broken(f"row {start + rows.index(HALF_WRITTEN)} of the filling is torn")
         return header + bytes(rows)
@@ -249,7 +255,7 @@ class State(NamedTuple):
     pen: Pen
     intake: bytes
     doing: str = ""
-    seen: tuple[int, ...] = ()
+    seen: tuple[Any, ...] = ()
     to_adopt: tuple[str, ...] = ()
     safe: frozenset[int] = frozenset()
     taken: frozenset[int] = frozenset()
@@ -337,7 +343,14 @@ class Explorer:
     def _die(self, state: State) -> State:
         names = tuple(map(str, range(self.rules.segments)))
         return State(
-            state.memory, state.pen, new_intake(), "", (), names, state.safe, deaths=state.deaths + 1
+            state.memory,
+            state.pen,
+            new_intake(),
+            "",
+            (),
+            names,
+            state.safe,
+            deaths=state.deaths + 1,
         )
 
     def _check_settled(self, intake: Intake, safe: frozenset[int]) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from simvue import wire
+from simvue.names import random_name
 
 from . import IdTaken, NoSuchRun, Object, Query, RunGone, conditions, folders
 from .attributes import flat, merged
@@ -82,7 +83,7 @@ def create(connection: sqlite3.Connection, run: Object, owner: str, now: int) ->
         "id": run_id,
         "owner": owner,
         "digest": digest,
-        "name": run.get("name") or f"run-{run_id[:8]}",
+        "name": run.get("name") or random_name(),
         "folder": folders.ensure(connection, run["folder"], now),
         "status": run.get("status") or "created",
         "created": now,
