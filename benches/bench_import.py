@@ -11,12 +11,15 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benches.loops import minimums
 from benches.node import ROOT, Node
+
+if TYPE_CHECKING:
+    from pytest_benchmark.fixture import BenchmarkFixture
 
 TIMES = 7
 FIRSTS = 3
@@ -49,7 +52,7 @@ def init(node: Node) -> float:
 
 
 def measure(times: int = TIMES, firsts: int = FIRSTS) -> dict[str, float]:
-    """Return milliseconds: imports beyond ``python -c pass``, ``init`` with a shipper and without."""
+    """Return milliseconds: imports beyond ``python -c pass``, and ``init`` of either kind."""
     codes = {
         "pass": "pass",
         "import": "import simvue",
@@ -69,10 +72,9 @@ def measure(times: int = TIMES, firsts: int = FIRSTS) -> dict[str, float]:
     return figures
 
 
-def test_import(benchmark) -> None:  # type: ignore[no-untyped-def]
-    benchmark.pedantic(start_python, ("from simvue import Run",), rounds=TIMES)
+def test_import(benchmark: BenchmarkFixture) -> None:
+    benchmark(start_python, "from simvue import Run")
 
 
 if __name__ == "__main__":
-    begun = time.monotonic()
     print(json.dumps(measure(), indent=2))

@@ -51,7 +51,7 @@ def timer_loop(times: array[int]) -> None:
 
 
 def time_calls(calls: int) -> None:
-    """Log *calls* rows into a run of this process; print the figures, and close at the end of input."""
+    """Log *calls* rows into a run of this process, print the figures, and close it."""
     from simvue import Run
 
     run = Run()
@@ -99,7 +99,7 @@ def quantile(ordered: Any, share: float) -> float:
 
 
 def measure(calls: int = CALLS) -> dict[str, float]:
-    """Return p50, p99, p999 and max as multiples of the empty method's median, and its nanoseconds."""
+    """Return p50, p99, p999 and max as multiples of the empty method's median (``empty_ns``)."""
     with tempfile.TemporaryDirectory(dir=".") as directory, Node(Path(directory)) as node:
         child = node.start(f"from benches.bench_latency import time_calls; time_calls({calls})")
         found = child.hear()

@@ -37,8 +37,8 @@ from simvue import Run
 from simvue._batch import Segment, Stream
 
 try:
-    from benches._floor import Floor
-except ImportError:  # where there is no C compiler, the package's own wheels were installed
+    from benches._floor import Floor  # type: ignore[import-not-found,unused-ignore]
+except ImportError:  # it is built with the package where there is a compiler
     Floor = None
 
 if TYPE_CHECKING:
@@ -71,9 +71,11 @@ class Emptied:
 
     def last_rows(self) -> list[dict[str, Any]]:
         """Decode the rows of the filling that is under way."""
-        count, size = self.stream.segment.published
+        segment = self.stream.segment
+        assert segment is not None
+        count, size = segment.published
         unpacker = msgpack.Unpacker()
-        unpacker.feed(self.stream.segment.copy(b"", 0, size))
+        unpacker.feed(segment.copy(b"", 0, size))
         rows = list(unpacker)
         assert len(rows) == count
         return rows
@@ -90,7 +92,7 @@ def works(count: int) -> tuple[dict[str, Callable[[], None]], Callable[[], None]
     runs = {name: Emptied() for name in ("log_metrics", "numpy", "bound")}
     given = tuple(np.float64(value) for value in ROW.values())
     bound = runs["bound"].run.bind_metrics(*NAMES)
-    logged = {name: 0 for name in runs}
+    logged = dict.fromkeys(runs, 0)
 
     def counted(name: str, loop: Callable[[], None]) -> Callable[[], None]:
         def work() -> None:

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benches.loops import NAMES, dict_loop, minimums
+from benches.loops import NAMES, dict_s
 from benches.node import Node
 from benches.producer import sums_of
 
@@ -50,9 +50,7 @@ def measure(rows: int = ROWS, rounds: int = ROUNDS) -> dict[str, float]:
         found = []
         yardstick = float("inf")
         for _ in range(rounds):
-            count = 20_000
-            best = minimums({"dict": lambda: dict_loop(count)}, 20)["dict"] / count
-            yardstick = min(yardstick, best)
+            yardstick = min(yardstick, dict_s())
             found.append(journey(node, rows))
     readable = sorted(each["readable_s"] for each in found)
     points = rows * len(NAMES)
@@ -66,7 +64,7 @@ def measure(rows: int = ROWS, rounds: int = ROUNDS) -> dict[str, float]:
 
 def test_path(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
     with Node(tmp_path) as node:
-        benchmark.pedantic(journey, (node, ROWS), rounds=ROUNDS)
+        benchmark(journey, node, ROWS)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ timestamp it carries, both of this machine's wall clock.  What asking takes is p
 
 from __future__ import annotations
 
+import itertools
 import json
 import tempfile
 import time
@@ -33,7 +34,7 @@ _ASK_S = 0.005
 
 
 def measure(flush_s: float, seconds: float = SECONDS, ranks: int = RANKS) -> dict[str, float]:
-    """Return shares of a core, latencies in seconds, memory a rank in bytes, and polling threads."""
+    """Return shares of a core, latencies in seconds, bytes a rank, and polling threads."""
     rows = int(seconds * PACE)
     code = f"from benches.producer import produce; produce({rows}, {PACE})"
     with tempfile.TemporaryDirectory(dir=".") as directory, Node(Path(directory)) as node:
@@ -90,7 +91,7 @@ def watch_time(node: Node, start: float, end: float) -> dict[str, float]:
 
 
 def watch_commits(node: Node, run: str, end: float) -> list[tuple[float, int]]:
-    """Ask until *end* how many rows of *run* are committed; return (wall clock, rows) of each growth."""
+    """Ask until *end* how many rows of *run* are committed; return what (moment, rows) it was."""
     seen = [(time.time(), node.stored(run))]
     while time.monotonic() < end:
         time.sleep(_ASK_S)
@@ -105,7 +106,7 @@ def latencies(node: Node, run: str, seen: list[tuple[float, int]]) -> list[float
     with Client(server_url=node.url, server_token=node.token) as client:
         stamps = client.get_series(run, "loss").timestamp
     found = []
-    for (_, before), (moment, count) in zip(seen, seen[1:], strict=False):
+    for (_, before), (moment, count) in itertools.pairwise(seen):
         found += [moment - stamp / 1e6 for stamp in stamps[before:count]]
     assert found, "nothing was committed while it was watched"
     return sorted(found)

@@ -15,6 +15,7 @@ import json
 import os
 import sys
 import time
+from array import array
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FunctionType
@@ -112,6 +113,12 @@ def minimums(works: Mapping[str, Callable[[], object]], slices: int) -> dict[str
     return best
 
 
+def dict_s() -> float:
+    """Return the seconds that a dict of five floats costs here and now: how fast the machine is."""
+    count = 20_000
+    return minimums({"dict": lambda: dict_loop(count)}, 20)["dict"] / count
+
+
 # ---- Given by path to an installed build ---------------------------------------------------
 
 _COUNT = 10_000
@@ -135,7 +142,7 @@ def main() -> int:
     log = run.bind_metrics(*NAMES)
     empty = Empty()
     empty_loop = own(log_loop)
-    series = {name: [value] * _COUNT for name, value in ROW.items()}
+    series = {name: array("d", [value]) * _COUNT for name, value in ROW.items()}
     found = minimums(
         {
             "an empty method": lambda: empty_loop(empty, _COUNT),

@@ -17,7 +17,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def sleeps(pid: int) -> dict[str, int]:
-    """Return, by thread, how often it has gone to sleep of its own will: a poll does it each time."""
+    """Return, by thread, how often it went to sleep of its own will: a poll does it each time."""
     threads = os.listdir(f"/proc/{pid}/task")
     return {
         thread: int(_status(f"{pid}/task/{thread}")["voluntary_ctxt_switches"])

@@ -50,6 +50,17 @@ cdef extern from *:
     #define load_relaxed(p) __atomic_load_n((p), __ATOMIC_RELAXED)
     #define store_relaxed(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
 
+    /* The numbers 00 to 99, two digits each. */
+    static const char PAIRS[201] =
+        "0001020304050607080910111213141516171819"
+        "2021222324252627282930313233343536373839"
+        "4041424344454647484950515253545556575859"
+        "6061626364656667686970717273747576777879"
+        "8081828384858687888990919293949596979899";
+
+    /* Bytes of the length behind the msgpack tags C4 to DF that have one. */
+    static const uint8_t WIDTHS[28] = {1, 2, 4, [0xD9 - 0xC4] = 1, 2, 4, 2, 4, 2, 4};
+
     static inline int64_t monotonic_ns(void) {
         struct timespec t;
         clock_gettime(CLOCK_MONOTONIC, &t);
@@ -87,6 +98,8 @@ cdef extern from *:
     uint64_t swap64(uint64_t word) noexcept nogil
     uint32_t swap32(uint32_t word) noexcept nogil
     uint16_t swap16(uint16_t word) noexcept nogil
+    const char PAIRS[200]
+    const uint8_t WIDTHS[28]
     void *memcpy(void *to, const void *start, size_t size) noexcept nogil
 
 
@@ -100,6 +113,8 @@ cdef enum:
     ROW_FRAME = 80
     # Tag and eight bytes.
     NUMBER_SIZE = 9
+    # Behind a name's bytes, so that a short one is copied by two moves of a fixed size.
+    NAME_PADDING = 32
 
 
 # ---- A row, gathered ---------------------------------------------------------------
@@ -164,6 +179,16 @@ ctypedef struct Clock:
 cdef inline char *put_bytes(char *to, const char *bytes, size_t size) noexcept nogil:
     memcpy(to, bytes, size)
     return to + size
+
+cdef inline char *put_name(char *to, const Name *name) noexcept nogil:
+    # Most names are short, and a copy of a size that the compiler knows is a few moves where a
+    # call of memcpy costs 5 ns (measured).  The bytes behind are overwritten next: ROW_FRAME is
+    # longer than NAME_PADDING, so they are the row's own.
+    if name.size <= NAME_PADDING:
+        memcpy(to, name.text, NAME_PADDING)
+    else:
+        memcpy(to, name.text, name.size)
+    return to + name.size
 
 cdef inline char *put_word(char *to, uint8_t tag, uint64_t word) noexcept nogil:
     cdef uint64_t big = swap64(word)

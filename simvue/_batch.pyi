@@ -9,6 +9,8 @@ SEGMENT_HEADER_SIZE: int
 Number = SupportsFloat | str
 Timestamp = datetime | str | float
 
+def cut_rows(body: bytes, start: int, rows_max: int, size_max: int) -> list[tuple[int, int]]: ...
+
 class Segment:
     name: str
     capacity: int
@@ -37,6 +39,7 @@ class Stream:
     next_row: int
     def __init__(self, roll: Callable[[Stream, int], bool]) -> None: ...
     def switch(self, old: Segment | None, new: Segment) -> bool: ...
+    def fits(self, size: int) -> bool: ...
     def write(self, row: bytes) -> bool: ...
 
 class Writer:

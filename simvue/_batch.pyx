@@ -27,10 +27,9 @@ from libc.stdlib cimport free, malloc, realloc
 import os
 import weakref
 from array import array
-from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
 
 from simvue.exception import InvalidValueError, NotInitialisedError
+from simvue.values import as_column, as_dict, as_microseconds, as_plain, as_step, as_time
 from simvue.wire import BODY_SIZE_MAX, LOG_LEVELS, METRIC_NAME_PATTERN, NAME_SIZE_MAX
 
 cdef extern from "Python.h":
@@ -214,6 +213,7 @@ cdef class Stream:
     cdef readonly uint64_t number
     cdef readonly uint64_t dropped
     cdef object roll
+    cdef bint closed
     cdef object __weakref__
 
     def __cinit__(self, roll):
@@ -232,7 +232,7 @@ cdef class Stream:
         One step under the GIL, so a signal handler or a thread that logs in between finds
         the stream either before or after it.
         """
-        if self.segment is not old or not new.is_free:
+        if self.closed or self.segment is not old or not new.is_free:
             return False
         self.first_row += self.place.count
         self.number += 1
@@ -257,12 +257,18 @@ cdef class Stream:
                 return False
         return True
 
+    def fits(self, size_t size):
+        """Whether a row of at most *size* bytes can be written as things are."""
+        return self.place.used + size <= self.place.capacity
+
     cdef bint make_room(self, size_t size) except -1:
         """Have room for *size* bytes, by Python's slow road; False if the row is to be dropped."""
         if size > <size_t>BODY_SIZE_MAX - 4096:
             raise InvalidValueError(
                 f"one row of {size} bytes is over the limit of {BODY_SIZE_MAX - 4096}; log it in parts"
             )
+        if self.closed:
+            raise NotInitialisedError("the run was closed by another thread")
         if not _own[0]:
             leave_parent()
         if self.roll(self, size):
@@ -271,6 +277,11 @@ cdef class Stream:
         if self.place.header is not NULL:
             store_relaxed(&self.place.header.dropped, self.dropped)
         return False
+
+    cdef void close(self):
+        """Take no more rows, not even of a thread that waits for room just now."""
+        self.closed = True
+        self.place.capacity = 0
 
     cdef void leave(self):
         """In a forked child: forget the parent's segments; this stream is a new writer from here on."""
@@ -314,6 +325,9 @@ cdef class Writer:
 
     def _detach(self):
         """Close: log calls raise from here on."""
+        if self.metrics is not None:
+            self.metrics.close()
+            self.events.close()
         self.metrics = self.events = None
 
     def _silence(self):
@@ -395,7 +409,7 @@ cdef class Writer:
             if log_level not in LOG_LEVELS:
                 raise InvalidValueError(f"log_level is one of {', '.join(LOG_LEVELS)}; got {log_level!r}")
             level = PyUnicode_AsUTF8AndSize(log_level, &level_size)
-        moment = as_microseconds(timestamp)
+        moment = None if timestamp is None else as_microseconds(timestamp)
         try:
             text = PyUnicode_AsUTF8AndSize(message, &size)
         except UnicodeEncodeError:
@@ -514,6 +528,34 @@ _bound_method.ml_flags = METH_FASTCALL | METH_KEYWORDS
 _bound_method.ml_doc = b"log($self, *values, step=None, time=None, timestamp=None)\n--\n\nRecord one value per bound name."
 
 
+def cut_rows(bytes body not None, Py_ssize_t start, Py_ssize_t rows_max, Py_ssize_t size_max):
+    """Say where to cut the rows of *body*, which begin at byte *start*, for a server that takes less.
+
+    Returns [(rows, end), ...]: so many rows up to byte *end*, at most *rows_max* rows and, but for
+    a row that is larger by itself, *size_max* bytes each.  Raises ValueError if the bytes are no rows.
+    """
+    cdef const uint8_t *first = <const uint8_t *>PyBytes_AS_STRING(body)
+    cdef const uint8_t *end = first + PyBytes_GET_SIZE(body)
+    cdef const uint8_t *at = first + start
+    cdef const uint8_t *begin = at
+    cdef const uint8_t *after
+    cdef Py_ssize_t rows = 0
+    cdef list cuts = []
+    while at < end:
+        after = skip(at, end)
+        if after is NULL:
+            raise ValueError(f"no row at byte {at - first}")
+        if rows and (rows == rows_max or after - begin > size_max):
+            cuts.append((rows, at - first))
+            begin = at
+            rows = 0
+        rows += 1
+        at = after
+    if rows:
+        cuts.append((rows, at - first))
+    return cuts
+
+
 # ==== Gather ============================================================================
 # Python -> C.  May raise; writes nothing that anyone else can see.
 
@@ -553,7 +595,7 @@ cdef Name *make_name(object key) except NULL:
     text = PyUnicode_AsUTF8AndSize(key, &size)
     if size > NAME_SIZE_MAX:
         raise InvalidValueError(f"metric name {key[:60]!r}... has {size} bytes, more than {NAME_SIZE_MAX}")
-    name = <Name *>malloc(sizeof(Name) + size + 5)
+    name = <Name *>malloc(sizeof(Name) + size + 5 + NAME_PADDING)
     if name is NULL:
         raise MemoryError("no memory for a metric's name")
     name.text = <char *>name + sizeof(Name)
@@ -658,109 +700,6 @@ cdef int64_t gather_step(object step) except -1:
     if overflow or number < 0:
         raise InvalidValueError(f"step {step} is not an integer of 0 to 2**63 - 1")
     return number
-
-
-cdef object as_step(object step):
-    """Return numpy integers, whole floats and numeric text as an int."""
-    try:
-        if isinstance(step, str):
-            return int(step)
-        if isinstance(step, float):
-            whole = int(step)
-            if whole != step:
-                raise ValueError
-            return whole
-        return int(step.__index__())
-    except (TypeError, ValueError, OverflowError, AttributeError):
-        raise InvalidValueError(f"step {step!r} is not an integer of 0 to 2**63 - 1") from None
-
-
-cdef dict as_dict(object metrics):
-    if isinstance(metrics, Mapping):
-        return dict(metrics)
-    raise InvalidValueError(f"metrics are given as a dict of names and numbers, not {type(metrics).__name__}")
-
-
-cdef dict as_plain(dict metrics):
-    """Return *metrics* with exact str names and plain numbers; runs a stranger's ``__float__``."""
-    cdef dict plain = {}
-    for name, value in metrics.items():
-        if isinstance(name, str):
-            name = str.__str__(name)
-        plain[name] = as_number(name, value)
-    for name in plain:
-        if not isinstance(name, str):
-            free(make_name(name))  # Raises, in its own words.
-    return plain
-
-
-cdef object as_number(object name, object value):
-    try:
-        if isinstance(value, bool):
-            return value
-        if isinstance(value, int):
-            # Beyond 64 bits: the nearest float.
-            return int(value) if -(1 << 63) <= value < (1 << 64) else float(value)
-        if isinstance(value, (bytes, bytearray)):
-            raise TypeError
-        if hasattr(type(value), "__index__"):
-            # numpy integers, exactly.  Arrays have the method too, and refuse it.
-            try:
-                return as_number(name, value.__index__())
-            except TypeError:
-                pass
-        return float(value)
-    except (TypeError, ValueError):
-        raise InvalidValueError(f"metric {name!r:.100}: {value!r:.100} is not a number") from None
-    except OverflowError:
-        raise InvalidValueError(f"metric {name!r:.100}: the integer is too large for a float") from None
-
-
-cdef object as_time(object time):
-    if time is None:
-        return None
-    try:
-        return float(time)
-    except (TypeError, ValueError, OverflowError):
-        raise InvalidValueError(f"time {time!r:.100} is not a number of seconds") from None
-
-
-cdef object as_microseconds(object timestamp):
-    """Return microseconds since the epoch for a datetime, ISO text or seconds; local unless zoned."""
-    if timestamp is None:
-        return None
-    try:
-        if isinstance(timestamp, str):
-            moment = datetime.fromisoformat(timestamp.strip().replace("Z", "+00:00"))
-        elif isinstance(timestamp, datetime):
-            moment = timestamp
-        else:
-            moment = datetime.fromtimestamp(timestamp, timezone.utc)
-        # astimezone takes a naive time for local.
-        return (moment.astimezone(timezone.utc) - _EPOCH) // timedelta(microseconds=1)
-    except (TypeError, ValueError, OverflowError, OSError):
-        raise InvalidValueError(
-            f"timestamp {timestamp!r:.100} is neither a datetime nor a text like 2026-01-31T12:00:00.000000"
-        ) from None
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-
-
-cdef object as_column(object name, object values):
-    """Return a contiguous memoryview of float64 ('d') or int64 ('q') for one array."""
-    try:
-        view = memoryview(values)
-    except TypeError:
-        view = None
-    if view is not None and view.ndim != 1:
-        raise InvalidValueError(f"log_series: {name!r} has {view.ndim} dimensions, not 1")
-    if view is not None and view.c_contiguous and view.format in ("d", "l", "q"):
-        return view.cast("B").cast("d" if view.format == "d" else "q")
-    try:
-        return memoryview(array("d", values if view is None else view.tolist()))
-    except (TypeError, ValueError, OverflowError):
-        raise InvalidValueError(f"log_series: {name!r} holds something that is not a number") from None
 
 
 cdef object log_block(Writer writer, dict series, object steps, object times):
@@ -868,14 +807,12 @@ cdef inline void stamp(Clock *clock, Row *row) noexcept nogil:
 
 cdef inline void put_digits(char *to, uint32_t number) noexcept nogil:
     """Write six decimal digits."""
-    cdef uint32_t high = number // 1000
-    cdef uint32_t low = number - high * 1000
-    to[0] = <char>(48 + high // 100)
-    to[1] = <char>(48 + high // 10 % 10)
-    to[2] = <char>(48 + high % 10)
-    to[3] = <char>(48 + low // 100)
-    to[4] = <char>(48 + low // 10 % 10)
-    to[5] = <char>(48 + low % 10)
+    cdef uint32_t high = number // 10000
+    cdef uint32_t low = number - high * 10000
+    cdef uint32_t middle = low // 100
+    put_pair(to, high)
+    put_pair(to + 2, middle)
+    put_pair(to + 4, low - middle * 100)
 
 
 cdef void put_timestamp(char *to, int64_t moment) noexcept nogil:
@@ -917,9 +854,9 @@ cdef void put_timestamp(char *to, int64_t moment) noexcept nogil:
     put_digits(to + 20, <uint32_t>fraction)
 
 
-cdef inline void put_pair(char *to, int64_t number) noexcept nogil:
-    to[0] = <char>(48 + number // 10)
-    to[1] = <char>(48 + number % 10)
+cdef inline void put_pair(char *to, uint64_t number) noexcept nogil:
+    """Write two decimal digits."""
+    memcpy(to, &PAIRS[2 * number], 2)
 
 
 cdef inline void publish(Place *place, char *end) noexcept nogil:
@@ -944,7 +881,7 @@ cdef bint append(Place *place, const Row *row) noexcept nogil:
     value = row.values
     last = value + row.count
     while value != last:
-        to = put_bytes(to, value.name.text, value.name.size)
+        to = put_name(to, value.name)
         if value.kind == FLOAT:
             to = put_float(to, value.number.f)
         elif value.kind == INT:
@@ -992,3 +929,46 @@ cdef bint append_bytes(Place *place, const char *row, size_t size) noexcept nogi
         return False
     publish(place, put_bytes(place.rows + place.used, row, size))
     return True
+
+
+cdef const uint8_t *skip(const uint8_t *at, const uint8_t *end) noexcept nogil:
+    """Return the first byte behind the msgpack object at *at*; NULL if it does not end before *end*."""
+    cdef uint64_t left = 1
+    cdef uint64_t size
+    cdef uint8_t tag
+    cdef int width, _
+    while left:
+        if at >= end:
+            return NULL
+        tag = at[0]
+        at += 1
+        left -= 1
+        size = 0
+        if tag < 0x80 or tag >= 0xE0 or tag == 0xC0 or tag == 0xC2 or tag == 0xC3:
+            continue
+        elif tag < 0x90:
+            left += 2 * (tag & 0x0F)
+        elif tag < 0xA0:
+            left += tag & 0x0F
+        elif tag < 0xC0:
+            size = tag & 0x1F
+        elif 0xCC <= tag <= 0xD3 or tag == 0xCA or tag == 0xCB:
+            # Numbers: CA CB float; CC to CF and D0 to D3 integers of 1, 2, 4, 8 bytes.
+            size = 4 if tag == 0xCA else 8 if tag == 0xCB else 1 << (tag & 3)
+        elif 0xC4 <= tag <= 0xC6 or 0xD9 <= tag <= 0xDF:
+            # A length of 1, 2 or 4 bytes first: of bytes or text, or the count of members.
+            width = WIDTHS[tag - 0xC4]
+            if width > end - at:
+                return NULL
+            for _ in range(width):
+                size = size << 8 | at[0]
+                at += 1
+            if tag >= 0xDC:
+                left += size if tag <= 0xDD else 2 * size
+                size = 0
+        else:
+            return NULL
+        if size > <uint64_t>(end - at):
+            return NULL
+        at += size
+    return at

@@ -191,7 +191,7 @@ def deliver_record(remote: Remote, record: Record, run: str) -> Reply:
         return delivery.deliver_call(remote, run, json.loads(record.payload))
     return delivery.deliver_body(
         remote,
-        record.kind.name.lower(),
+        "metrics" if record.kind is RecordKind.METRICS else "events",
         record.writer,
         record.first,
         record.end,

@@ -19,9 +19,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from simvue._batch import cut_rows
 from simvue.exception import ServerError
 from simvue.remote import Answer, Remote, route
-from simvue.wire import ROWS_HEADER, WRITER_HEADER, is_id, rows_header
+from simvue.wire import (
+    ROWS_HEADER,
+    WRITER_HEADER,
+    Kind,
+    body_header,
+    is_id,
+    rows_header,
+    run_of_body,
+)
+
+_PART_ROWS_MAX: Final = 10_000
+_PART_SIZE_MAX: Final = 900_000
+"""Within what other Simvue servers take (16,000 rows) and proxies let through (1 MB)."""
 
 
 class Outcome(enum.Enum):
@@ -67,17 +80,17 @@ def judge(answer: Answer) -> Reply:
 
 
 def deliver_body(
-    remote: Remote, kind: str, writer: str, first: int, end: int, body: bytes
+    remote: Remote, kind: Kind, writer: str, first: int, end: int, body: bytes
 ) -> Reply:
     """Send the rows *first* to *end* of a writer; ``kind`` is metrics or events.  Never raises."""
-    headers = {}
     try:
         unknown = _get_to_know(remote)
         if unknown is not None:
             return unknown
         if "rows" in remote.features:
             headers = {WRITER_HEADER: writer, ROWS_HEADER: rows_header(first, end)}
-        return judge(remote.send("POST", f"/{kind}", body=body, headers=headers))
+            return judge(remote.send("POST", f"/{kind}", body=body, headers=headers))
+        return _deliver_in_parts(remote, kind, body)
     except ServerError as trouble:
         return Reply(Outcome.LATER, str(trouble))
 
@@ -147,6 +160,23 @@ def find_run(remote: Remote, name: str) -> Reply:
         Outcome.REJECTED,
         f"{len(runs)} runs are named {name!r} and none is waiting to start; reconnect by id: {ids}",
     )
+
+
+def _deliver_in_parts(remote: Remote, kind: Kind, body: bytes) -> Reply:
+    """Send a body to a server that takes less at once, and knows no row numbers.
+
+    What it stored before a failure it stores again at the next try: it cannot tell.
+    """
+    run = run_of_body(body)
+    start = len(body_header(run, kind, 0))
+    reply = Reply(Outcome.DONE)
+    for rows, end in cut_rows(body, start, _PART_ROWS_MAX, _PART_SIZE_MAX):
+        part = body_header(run, kind, rows) + body[start:end]
+        reply = judge(remote.send("POST", f"/{kind}", body=part))
+        if reply.outcome is not Outcome.DONE:
+            break
+        start = end
+    return reply
 
 
 def _get_to_know(remote: Remote) -> Reply | None:

@@ -18,6 +18,7 @@ docs/design/queue.md draws the states of a segment.
 from __future__ import annotations
 
 import fcntl
+import logging
 import mmap
 import os
 import re
@@ -33,6 +34,8 @@ from typing import Final, Literal
 from simvue._batch import Segment, Stream
 from simvue.exception import ConfigurationError
 from simvue.wire import BODY_SIZE_MAX, new_id
+
+_logger = logging.getLogger("simvue")
 
 Kind = Literal["metrics", "events", "calls"]
 
@@ -329,6 +332,7 @@ class Queue:
         self._left: list[Segment] = []
         self._made = 0
         self._stalled = False
+        self._told = False
         self._rolling = threading.RLock()
 
     def roll(self, stream: Stream, size: int) -> bool:
@@ -338,18 +342,21 @@ class Queue:
         """
         if self._pid != os.getpid():
             self._begin()
-        full = stream.segment
         with self._rolling:
-            if stream.segment is not full:
+            if stream.fits(size):
+                # Another thread rolled while this one waited for the lock.
                 return True
+            full = stream.segment
             self._move_house()
             if self._switch(stream, full, size) or self._grow(stream, full, size):
                 self._stalled = False
                 return True
-            if self.policy == "drop" or self._stalled or not self._segments:
-                return False
-            self._stalled = not self._wait(stream, full, size)
-            return not self._stalled
+            if self.policy != "drop" and not self._stalled and self._segments:
+                self._stalled = not self._wait(stream, full, size)
+                if not self._stalled:
+                    return True
+        self._tell_of_drops()
+        return False
 
     @property
     def mark(self) -> tuple[str, int]:
@@ -362,6 +369,15 @@ class Queue:
         if self._pid != os.getpid():
             return False
         return any(segment.owed for segment in (*self._segments, *self._left))
+
+    def _tell_of_drops(self) -> None:
+        if not self._told:
+            self._told = True
+            _logger.warning(
+                "run %s: its queue is full and the shipper does not empty it; rows are dropped and "
+                "counted until it does",
+                self.run,
+            )
 
     def _switch(self, stream: Stream, full: Segment | None, size: int) -> bool:
         # The largest first: a larger body costs less a row.  Equal ones in the order of their

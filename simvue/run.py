@@ -17,7 +17,6 @@ import re
 import sys
 import time
 import traceback
-import weakref
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Final, Literal
@@ -439,8 +438,8 @@ class Run(_batch.Writer):
         """Close the streams and wait until everything is on the server, or on disk."""
         if self._queues is None:
             return True
-        self._write_call({"call": "end"})
         self._detach()
+        self._write_call({"call": "end"})
         sent = self._wait_until_sent()
         self._forget()
         return sent
@@ -523,7 +522,9 @@ class Run(_batch.Writer):
 
 # ---- The end of the process -------------------------------------------------------------
 
-_open_runs: weakref.WeakSet[Run] = weakref.WeakSet()
+_open_runs: set[Run] = set()
+"""Held, so that a run whose last reference the caller dropped is closed all the same."""
+
 _failure: tuple[type[BaseException], BaseException, TracebackType | None] | None = None
 _watching = False
 

@@ -347,6 +347,9 @@ class Shipper:
     def _send_piece(
         self, opening: Opening, destination: Destination, intake: Intake, piece: Piece
     ) -> None:
+        kind = intake.kind
+        assert kind != "calls"
+
         def then(reply: Reply) -> None:
             if reply.outcome is Outcome.DONE:
                 piece.done = True
@@ -361,7 +364,7 @@ class Shipper:
 
         destination.submit(
             lambda remote: delivery.deliver_body(
-                remote, intake.kind, intake.writer, piece.first, piece.end, piece.body
+                remote, kind, intake.writer, piece.first, piece.end, piece.body
             ),
             then,
         )

@@ -83,9 +83,14 @@ def body_header(run: str, kind: Kind, count: int) -> bytes:
     )
 
 
+def run_of_body(body: bytes) -> str:
+    """Return the run that a body of ours is for."""
+    return body[6 : 6 + ID_SIZE].decode("ascii")
+
+
 def replace_run(body: bytes, run: str) -> bytes:
     """Return a body of ours with the id of *run*, for a server that names runs itself."""
-    return body if body[6 : 6 + ID_SIZE] == run.encode() else body[:6] + run.encode() + body[28:]
+    return body if run_of_body(body) == run else body[:6] + run.encode("ascii") + body[28:]
 
 
 def rows_header(first: int, end: int) -> str:

@@ -1,0 +1,1 @@
+"""By hand: other trackers beside ours, on the same machine in the same run."""

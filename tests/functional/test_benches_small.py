@@ -1,0 +1,120 @@
+"""Every bench, small: that it runs, and that its answer is checked and right.
+
+A bench that loses a row or a sum raises by itself.  Where something is held here it is a
+ratio taken in one run, twice or more of what is measured on a machine with nothing else to
+do, or a number that no load changes.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from benches import (
+    bench_import,
+    bench_ingest,
+    bench_latency,
+    bench_log,
+    bench_path,
+    bench_ship,
+    compare,
+)
+from benches.__main__ import Line, latency_lines, log_lines
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Benches write where they are called."""
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_call_costs_little_more_than_an_empty_method():
+    found = bench_log.measure(slices=20)
+    # Measured 1.5, 0.6 and 1.6; a row through msgpack.packb is 3.5 times the empty method.
+    assert found["log_metrics / empty"] < 3
+    assert found["bound / empty"] < 1.5
+    assert found["numpy / empty"] < 3.2
+    assert [line.what for line in log_lines(found) if line.limit is not None]
+
+
+def test_every_row_of_a_bench_without_a_compiler_is_checked_too(monkeypatch):
+    monkeypatch.setattr(bench_log, "Floor", None)
+    found = bench_log.measure(slices=1, count=100)
+    assert [line.figure for line in log_lines(found) if "floor" in line.what] == ["-"]
+
+
+def test_a_call_stays_short_while_the_shipper_is_at_work():
+    found = bench_latency.measure(calls=50_000)
+    assert found["p50"] < 6, "measured 1.4"
+    assert [line.limit for line in latency_lines(found)] == [2, 5, 30, None]
+
+
+def test_the_whole_road_brings_every_row():
+    found = bench_path.measure(rows=50_000, rounds=1)
+    assert found["points_per_s"] < found["logged_points_per_s"], "readable only after it was logged"
+
+
+def test_idle_ranks_do_not_poll_and_stay_small():
+    found = bench_ship.measure(flush_s=0.1, seconds=4, ranks=2)
+    assert found["polling"] == 0
+    assert found["memory"] < 10 << 20
+    assert found["segments"] < 1 << 20
+    assert 0 < found["latency_p50_s"] <= found["latency_p99_s"] <= found["latency_max_s"]
+
+
+def test_imports_and_inits_are_timed():
+    found = bench_import.measure(times=1, firsts=1)
+    assert found["init_ms"] > 0
+    assert found["init_first_ms"] > 0
+    # Measured 17 times `pass`, of which requests is the most.
+    assert found["client_ms"] < 60 * found["pass_ms"]
+
+
+def test_the_store_is_given_bodies():
+    found = bench_ingest.measure(0.002)
+    assert found["decode_ns_row"] < found["msgpack_ns_row"], "measured a twentieth"
+
+
+def test_a_build_beside_itself_is_compared_in_every_figure(tmp_path, capsys):
+    # What it is given is an interpreter with simvue installed; this one may have it by its path.
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" "$@"\n')
+    python.chmod(0o700)
+    slower = compare.compare((str(python), str(python)), rounds=1)
+    told = capsys.readouterr().out
+    for name in ("log_metrics", "bound form", "log_series", "import", "init"):
+        assert f"{name}, " in told
+    assert told.count(str(ROOT / "simvue")) == 2
+    assert told.count("SLOWER") == len(slower), "what is named is what fails"
+
+
+def test_a_slower_head_fails_and_is_named(monkeypatch, capsys):
+    figures = {
+        "base": {compare.YARDSTICK: 100.0, "log_metrics, ns a row": 200.0, "init, ms": 1.0},
+        "head": {compare.YARDSTICK: 100.0, "log_metrics, ns a row": 221.0, "init, ms": 1.09},
+    }
+    monkeypatch.setattr(compare, "measure", lambda python: (python, figures[python]))
+    monkeypatch.setattr(sys, "argv", ["compare.py", "base", "head"])
+    assert compare.main() == 1
+    assert "over 10 % slower: log_metrics, ns a row\n" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["compare.py", "head", "base"])
+    assert compare.main() == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "cells"),
+    [
+        (Line("a", 1.4864, "x", 1.5), ("<= 1.5x", "1.49x", "yes")),
+        (Line("b", 1.53, "x", 1.5), ("<= 1.5x", "1.53x", "NO")),
+        (Line("c", 5.384, "M", 4, at_least=True), (">= 4M", "5.38M", "yes")),
+        (Line("d", 3.99, "M", 4, at_least=True), (">= 4M", "3.99M", "NO")),
+        (Line("e", 0, "", 0), ("<= 0", "0", "yes")),
+        (Line("f", 12345.6, " ns"), ("", "12,346 ns", "")),
+    ],
+)
+def test_a_line_of_the_table_says_what_was_measured(line, cells):
+    assert (line.target, line.figure, line.met) == cells

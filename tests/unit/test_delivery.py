@@ -1,0 +1,93 @@
+"""What an answer means, and how a body is cut for a server that takes less at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simvue._batch import cut_rows
+from simvue.delivery import Outcome, judge
+from simvue.remote import Answer
+from simvue.wire import body_header, new_id, replace_run, run_of_body
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats()
+    | st.text(max_size=300)
+    | st.binary(max_size=300),
+    lambda inner: st.lists(inner, max_size=20) | st.dictionaries(st.text(), inner, max_size=20),
+    max_leaves=30,
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (200, Outcome.DONE), (204, Outcome.DONE), (409, Outcome.DONE),
+        (401, Outcome.REFUSED), (403, Outcome.REFUSED),
+        (404, Outcome.UNKNOWN_RUN), (410, Outcome.GONE), (413, Outcome.TOO_LARGE),
+        (400, Outcome.REJECTED), (415, Outcome.REJECTED), (422, Outcome.REJECTED),
+        (408, Outcome.LATER), (425, Outcome.LATER), (429, Outcome.LATER),
+        (500, Outcome.LATER), (502, Outcome.LATER), (503, Outcome.LATER), (302, Outcome.LATER),
+    ],
+)  # fmt: skip
+def test_every_status_has_one_meaning(status: int, outcome: Outcome) -> None:
+    reply = judge(Answer(status, None, "words", 7.0))
+    assert reply.outcome is outcome
+    assert reply.retry_after == 7.0
+    assert ("words" in reply.detail) == (outcome is not Outcome.DONE or status == 409)
+
+
+@given(st.lists(ANYTHING, max_size=30), st.integers(1, 12), st.integers(1, 2000))
+def test_cuts_fall_between_rows_and_keep_to_both_limits(
+    rows: list[Any], rows_max: int, size_max: int
+) -> None:
+    """Any msgpack objects are rows here: the cutter only has to find where each ends."""
+    encoded = [msgpack.packb(row) for row in rows]
+    header = body_header(new_id(), "metrics", len(rows))
+    cuts = cut_rows(header + b"".join(encoded), len(header), rows_max, size_max)
+    assert sum(count for count, _ in cuts) == len(rows)
+    start, done = len(header), 0
+    for count, end in cuts:
+        part = encoded[done : done + count]
+        assert 1 <= count <= rows_max
+        assert end - start == sum(map(len, part))
+        assert end - start <= size_max or count == 1
+        start, done = end, done + count
+
+
+@given(st.binary(max_size=60))
+def test_bytes_that_are_no_rows_are_refused_and_never_read_past(noise: bytes) -> None:
+    unpacker = msgpack.Unpacker(strict_map_key=False, raw=True)
+    unpacker.feed(noise)
+    try:
+        count = 0
+        while unpacker.tell() < len(noise):
+            unpacker.skip()
+            count += 1
+    except (msgpack.OutOfData, ValueError):
+        count = -1
+    try:
+        found = sum(rows for rows, _ in cut_rows(noise, 0, 10**6, 10**6))
+    except ValueError:
+        found = -1
+    # Extension types are legal msgpack, and no part of any row.
+    extension = any(byte in noise for byte in range(0xC7, 0xCA)) or any(
+        byte in noise for byte in range(0xD4, 0xD9)
+    )
+    assert found == count or extension
+
+
+def test_a_body_is_readdressed_to_the_run_that_a_server_made() -> None:
+    ours, theirs = new_id(), new_id()
+    body = body_header(ours, "events", 1) + msgpack.packb({"message": "m"})
+    assert run_of_body(body) == ours
+    moved = replace_run(body, theirs)
+    assert msgpack.unpackb(moved) == {"run": theirs, "events": [{"message": "m"}]}
+    assert replace_run(body, ours) is body
