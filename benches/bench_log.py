@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 COUNT = 30_000
 """Calls a slice: just over a segment of 4 MiB, so every slice has a roll."""
 
-SLICES = 250
-"""All loops in turn take 40 ms; 10 s is long enough to meet the machine at its fastest."""
+SLICES = 120
+"""All loops in turn take 75 ms or twice that; 10 s are enough to meet the machine at its fastest."""
 
 
 class Emptied:

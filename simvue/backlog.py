@@ -16,6 +16,7 @@ from simvue.remote import Remote
 from simvue.spool import (
     Record,
     RecordKind,
+    Rejected,
     SpoolDamaged,
     SpoolFile,
     list_files,
@@ -59,6 +60,7 @@ class Backlog:
     ) -> None:
         self.directory = directory
         self.keep = keep
+        self.rejected = Rejected(directory)
         self._file = SpoolFile(directory)
         self._arrived = arrived
         self._pending: dict[Destination, deque[_Entry]] = {}
@@ -125,6 +127,7 @@ class Backlog:
     def finish(self) -> None:
         """End the file being written; the next shipper, or ``simvue ship``, goes on with it."""
         self._file.finish(delivered=self.is_drained and not self.keep)
+        self.rejected.finish()
 
     def _await(self, destination: Destination, entry: _Entry) -> None:
         self._pending[destination].append(entry)
@@ -156,7 +159,7 @@ class Backlog:
                     waiting.remote_run = reply.content.get("id") or entry.run
                 self._arrived(entry.run, waiting.remote_run, reply)
             else:
-                set_aside(self.directory, sent[0], reply.detail)
+                self.rejected.add(sent[0], reply.detail)
             self._pending[destination].popleft()
             waiting.count -= 1
             if not waiting.count:
@@ -174,15 +177,6 @@ class Backlog:
             self._opened.clear()
         else:
             path.unlink(missing_ok=True)
-
-
-def set_aside(directory: Path, record: Record, answer: str) -> None:
-    """Keep what the server rejects, its *answer* beside it; it is not sent again by itself."""
-    file = SpoolFile(directory / "rejected")
-    file.append(record)
-    assert file.path is not None
-    file.path.with_suffix(".answer").write_text(f"{answer}\n", encoding="utf-8")
-    file.finish(delivered=False)
 
 
 def deliver_record(remote: Remote, record: Record, run: str) -> Reply:

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from simvue.backlog import deliver_record, set_aside
+from simvue.backlog import deliver_record
 from simvue.delivery import Outcome
 from simvue.exception import ServerError
 from simvue.remote import Remote, route
-from simvue.spool import Record, RecordKind, SpoolDamaged, list_files, read_records
+from simvue.spool import Record, RecordKind, Rejected, SpoolDamaged, list_files, read_records
 
 
 class End(enum.Enum):
@@ -51,6 +51,7 @@ class Courier:
     def __init__(self, directory: Path, remote: Remote) -> None:
         self._directory = directory
         self._remote = remote
+        self.rejected = Rejected(directory)
         self._stored: dict[str, dict[str, list[list[int]]]] = {}
         self._remote_runs: dict[str, str] = {}
 
@@ -60,15 +61,18 @@ class Courier:
         A file that is sealed and delivered is removed.  A damaged file is delivered up to the
         damage, and kept.
         """
-        for path in list_files(self._directory):
-            delivery = Delivery(path)
-            self._carry_file(delivery)
-            if delivery.end is End.DELIVERED:
-                path.unlink(missing_ok=True)
-            tell(delivery)
-            if delivery.end is End.STOPPED:
-                return False
-        return True
+        try:
+            for path in list_files(self._directory):
+                delivery = Delivery(path)
+                self._carry_file(delivery)
+                if delivery.end is End.DELIVERED:
+                    path.unlink(missing_ok=True)
+                tell(delivery)
+                if delivery.end is End.STOPPED:
+                    return False
+            return True
+        finally:
+            self.rejected.finish()
 
     def _carry_file(self, delivery: Delivery) -> None:
         runs: set[str] = set()
@@ -98,7 +102,7 @@ class Courier:
             delivery.reason = reply.detail
             return False
         if reply.outcome is not Outcome.DONE:
-            set_aside(self._directory, record, reply.detail)
+            self.rejected.add(record, reply.detail)
             delivery.rejected += 1
         elif is_call:
             if record.run not in self._remote_runs:

@@ -6,7 +6,8 @@ The shipper and ``simvue ship`` both send through here, live rows and spooled on
     401 403          REFUSED      the token; tried again every minute
     404              UNKNOWN_RUN  register it again, then send again
     410              GONE         the run was deleted: set aside
-    413              TOO_LARGE    a proxy's limit: kept in the spool, tried again every minute
+    413              TOO_LARGE    a proxy's limit: sent in smaller parts; where even a few rows are
+                                  too large, as REFUSED
     400 415 422      REJECTED     set aside with the answer beside it
     anything else    LATER        for ever, with full jitter, Retry-After obeyed
 """
@@ -34,7 +35,12 @@ from simvue.wire import (
 
 _PART_ROWS_MAX: Final = 10_000
 _PART_SIZE_MAX: Final = 900_000
-"""Within what other Simvue servers take (16,000 rows) and proxies let through (1 MB)."""
+"""Within what other Simvue servers take (16,000 rows) and proxies let through (1 MB); they
+know no row numbers, so what they stored before a failure they store again."""
+
+
+_PART_SIZE_MIN: Final = 4096
+"""Below this it is not a limit on bodies that answers 413."""
 
 
 class Outcome(enum.Enum):
@@ -87,10 +93,17 @@ def deliver_body(
         unknown = _get_to_know(remote)
         if unknown is not None:
             return unknown
-        if "rows" in remote.features:
-            headers = {WRITER_HEADER: writer, ROWS_HEADER: rows_header(first, end)}
-            return judge(remote.send("POST", f"/{kind}", body=body, headers=headers))
-        return _deliver_in_parts(remote, kind, body)
+        rows_max = end - first
+        if "rows" not in remote.features:
+            rows_max = _PART_ROWS_MAX
+            remote.body_size_max = min(remote.body_size_max, _PART_SIZE_MAX)
+        while True:
+            reply = _deliver_parts(remote, kind, writer, first, end, body, rows_max)
+            if reply.outcome is not Outcome.TOO_LARGE or remote.body_size_max < _PART_SIZE_MIN:
+                return reply
+            # A proxy in between lets less through.  Smaller parts get past it, and rows that
+            # are numbered are stored once however they are cut.
+            remote.body_size_max = min(remote.body_size_max, len(body)) // 2
     except ServerError as trouble:
         return Reply(Outcome.LATER, str(trouble))
 
@@ -162,20 +175,25 @@ def find_run(remote: Remote, name: str) -> Reply:
     )
 
 
-def _deliver_in_parts(remote: Remote, kind: Kind, body: bytes) -> Reply:
-    """Send a body to a server that takes less at once, and knows no row numbers.
-
-    What it stored before a failure it stores again at the next try: it cannot tell.
-    """
+def _deliver_parts(
+    remote: Remote, kind: Kind, writer: str, first: int, end: int, body: bytes, rows_max: int
+) -> Reply:
+    """Send a body in as many parts as the server wants it in; usually that is one."""
     run = run_of_body(body)
     start = len(body_header(run, kind, 0))
+    cuts = [(end - first, len(body))]
+    if len(body) > remote.body_size_max or end - first > rows_max:
+        cuts = cut_rows(body, start, rows_max, remote.body_size_max)
     reply = Reply(Outcome.DONE)
-    for rows, end in cut_rows(body, start, _PART_ROWS_MAX, _PART_SIZE_MAX):
-        part = body_header(run, kind, rows) + body[start:end]
-        reply = judge(remote.send("POST", f"/{kind}", body=part))
+    for rows, stop in cuts:
+        part = body if len(cuts) == 1 else body_header(run, kind, rows) + body[start:stop]
+        headers = {}
+        if "rows" in remote.features:
+            headers = {WRITER_HEADER: writer, ROWS_HEADER: rows_header(first, first + rows)}
+        reply = judge(remote.send("POST", f"/{kind}", body=part, headers=headers))
         if reply.outcome is not Outcome.DONE:
-            break
-        start = end
+            return reply
+        start, first = stop, first + rows
     return reply
 
 

@@ -93,7 +93,7 @@ class Destination:
             self._failures += 1
             self.trouble = reply.detail or "no answer"
             self.retry_at = now + max(random.uniform(0, longest), reply.retry_after or 0.0)
-        elif reply.outcome is Outcome.REFUSED:
+        elif reply.outcome in (Outcome.REFUSED, Outcome.TOO_LARGE):
             self.refused = True
             self.trouble = reply.detail
             self.retry_at = now + REFUSED_S

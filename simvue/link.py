@@ -3,8 +3,11 @@
 A Unix socket in the runtime directory; JSON, a message a line::
 
     run -> shipper    {"ask": 1, "open": <run>, "process": <id>}     register, answer when known
-                      {"ask": 2, "find": <name>, "server": {...}}     the id of a run to continue
-                      {"flush": <run>}  {"spool": <run>}              send now; put the rest on disk
+                      {"ask": 2, "find": <name>, "server": {...}}    the id of a run to continue
+                      {"flush": <run>, "process": <id>}              all is due now
+                      {"spool": <run>, "process": <id>}              all that waits goes to disk
+                      {"forget": <run>, "process": <id>}             there is no such run
+                      {"hello": [<run>, ...]}                        to a new shipper: mine
     shipper -> run    {"answer": 1, ...}  {"abort": <run>}  {"warn": <text>}
 
 One daemon thread a process blocks in ``recv``; nothing polls.  The simulation's process

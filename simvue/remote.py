@@ -33,7 +33,7 @@ from requests.adapters import HTTPAdapter
 from .exception import ConfigurationError, ObjectNotFoundError, ServerError, UnauthorisedError
 from .trouble import why_silent
 from .version import __version__
-from .wire import MSGPACK, is_id
+from .wire import BODY_SIZE_MAX, MSGPACK, is_id
 
 USER_AGENT: Final = f"simvue-python/{__version__}"
 
@@ -101,6 +101,8 @@ class Remote:
         if not token or not all("!" <= character <= "~" for character in token):
             raise ConfigurationError(f"the token from {token_source or 'the caller'} is malformed")
         self.url = url
+        self.body_size_max = BODY_SIZE_MAX
+        """Bytes that the server, or a proxy before it, lets through; lowered by who finds out."""
         self._token = token
         self._token_source = token_source
         self._verify = str(ca_file) if ca_file else True

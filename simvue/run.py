@@ -284,17 +284,17 @@ class Run(_batch.Writer):
         )
         _open_runs.add(self)
         _watch_the_end()
-        link = this_link()
+        link, process = this_link(), this_process().id
         link.runs[run] = self._aborted
         asked = link.ask(
-            {"open": run, "process": this_process().id},
+            {"open": run, "process": process},
             config.init_timeout,
             config.shipper == "auto",
         )
         try:
             self._raise_refusal(asked)
         except SimvueRunError:
-            link.tell({"forget": run})
+            link.tell({"forget": run, "process": process})
             self._forget()
             raise
         if not call["created"]:
@@ -454,16 +454,16 @@ class Run(_batch.Writer):
         config, run = self._config, self._local_id
         assert self._queues is not None
         assert config is not None
-        link = this_link()
+        link, process = this_link(), this_process().id
         begun = time.monotonic()
         deadline = begun + config.close_timeout
         spool_at = max(begun, deadline - _SPOOL_BEFORE_S)
-        link.tell({"flush": run})
+        link.tell({"flush": run, "process": process})
         asked = False
         while any(queue.owed for queue in self._queues):
             now = time.monotonic()
             if now > spool_at and not asked:
-                asked = link.tell({"spool": run})
+                asked = link.tell({"spool": run, "process": process})
             if now > deadline:
                 _logger.warning(
                     "run %s: not everything could be sent or put on disk within %g s; it lies in "

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from simvue import delivery
-from simvue.backlog import Backlog, set_aside
+from simvue.backlog import Backlog
 from simvue.delivery import Outcome, Reply
 from simvue.destination import Destination
 from simvue.exception import ConfigurationError
@@ -96,7 +96,12 @@ class Shipper:
         poll = POLL_S_MIN
         while not self._may_leave(time.monotonic()):
             self._board.wait(poll)
-            moved = self.step(time.monotonic())
+            try:
+                moved = self.step(time.monotonic())
+            except Exception:  # noqa: BLE001 - a process boundary: a fault must not end shipping
+                # What was not settled is still in its segments, and is looked at again.
+                self._log.exception("a step failed")
+                moved = False
             poll = POLL_S_MIN if moved else min(poll * 1.5, POLL_S_MAX)
             for opening in self._openings.values():
                 # A short flush interval is kept to within a quarter of itself.
@@ -360,6 +365,8 @@ class Shipper:
             else:
                 if reply.outcome is Outcome.UNKNOWN_RUN:
                     self._register_again(opening)
+                elif reply.outcome is Outcome.REFUSED:
+                    self._complain(opening, reply)
                 opening.retry.append((intake, piece))
 
         destination.submit(
@@ -449,7 +456,7 @@ class Shipper:
         return True
 
     def _set_aside(self, opening: Opening, record: Record, reply: Reply) -> None:
-        set_aside(self._backlog(opening).directory, record, reply.detail)
+        self._backlog(opening).rejected.add(record, reply.detail)
         self._complain(opening, reply)
 
     def _complain(self, opening: Opening, reply: Reply) -> None:
@@ -475,17 +482,24 @@ class Shipper:
             )
         elif "hello" in message:
             client.runs.update(message["hello"])
-        for opening in list(self._openings.values()):
-            if opening.run == message.get("flush"):
-                opening.flush = True
-            elif opening.run == message.get("spool"):
-                opening.to_spool = True
-            elif opening.run == message.get("forget"):
-                # ``init`` raised: the caller knows that there is no run.
-                opening.calls.clear()
-                for intake in opening.intakes.values():
-                    intake.remove()
-                opening.ended = True
+        else:
+            self._take_wish(message)
+
+    def _take_wish(self, message: dict[str, Any]) -> None:
+        wish, run = next((w, message[w]) for w in ("flush", "spool", "forget") if w in message)
+        opening = self._openings.get((message["process"], run))
+        if opening is None:
+            return
+        if wish == "flush":
+            opening.flush = True
+        elif wish == "spool":
+            opening.to_spool = True
+        else:
+            # ``init`` raised: the caller knows that there is no run.
+            opening.calls.clear()
+            for intake in opening.intakes.values():
+                intake.remove()
+            opening.ended = True
 
     def _hang_up(self) -> None:
         """A link ended, and its process most likely with it."""

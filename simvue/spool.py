@@ -166,6 +166,30 @@ class SpoolFile:
             )
 
 
+class Rejected:
+    """What the server does not take: a file of records, and beside it a line each with the answer.
+
+    It is not sent again by itself; one file a program, however much is rejected.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory / "rejected"
+        self._file = SpoolFile(self.directory)
+
+    def add(self, record: Record, answer: str) -> None:
+        """Keep *record*; raises as ``SpoolFile.append`` does."""
+        offset, _ = self._file.append(record)
+        assert self._file.path is not None
+        self._file.sync()
+        what = f"{record.kind.name.lower()} {record.first}-{record.end}"
+        with open(self._file.path.with_suffix(".answers"), "a", encoding="utf-8") as answers:
+            answers.write(f"byte {offset}: {what} of run {record.run}: {answer}\n")
+
+    def finish(self) -> None:
+        """Seal the file, if there is one."""
+        self._file.finish(delivered=False)
+
+
 def list_files(directory: Path) -> list[Path]:
     """Return the spool files of *directory*, oldest first."""
     found = [*directory.glob("*.open"), *directory.glob("*.done")]

@@ -46,10 +46,11 @@ def command(cache: Path | None) -> None:
             f"{delivery.known} known before{aside}; {delivery.end.value}{reason}"
         )
 
-    arrived = Courier(directory, remote).carry(tell)
+    courier = Courier(directory, remote)
+    arrived = courier.carry(tell)
     if not told:
         click.echo(f"nothing to send in {directory}")
     troubled = any(d.end is End.DAMAGED or d.rejected for d in told)
     if troubled:
-        click.echo(f"what the server does not take lies in {directory / 'rejected'}", err=True)
+        click.echo(f"what the server does not take lies in {courier.rejected.directory}", err=True)
     sys.exit(0 if arrived and not troubled else 1)

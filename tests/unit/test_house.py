@@ -40,6 +40,7 @@ HTTP = {"litestar", "uvicorn", "starlette", "httpx", "requests", "urllib3", "htt
 
 BLIND = {
     "simvue.destination:_send": "a fault in one request is an outage of that request: tried again",
+    "simvue.shipper:run": "logged; what was not settled is still in its segments",
     "simvue.shipper:_serve_safely": "one run's fault is logged, and the run waits for a second",
     "simvue.server.store.commits:_attempt": "raised again in the thread of whoever asked",
 }
@@ -144,7 +145,6 @@ def server_half() -> list[str]:
 
 def test_this_file_sees_the_imports_that_there_are():
     """A rule that looks at nothing holds always."""
-    assert Import("simvue.wire", ("MSGPACK", "is_id"), False, False) in imports("simvue.remote")
     assert Import("simvue.config", (), False, False) in imports("simvue.client")
     assert Import("simvue.wire", ("FOLDER_PATTERN", "NAME_PATTERN"), False, False) in imports(
         "simvue.config.settings"
