@@ -69,6 +69,15 @@ class Node:
         assert process.returncode == status, output
         return output
 
+    def command(self, *arguments: str) -> str:
+        """Run a ``simvue`` command, assert that it succeeds, return what it printed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "simvue", *arguments],
+            env=self.env, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
     @property
     def client(self) -> Client:
         """A client of the node's server."""

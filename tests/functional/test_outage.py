@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 from fix_node import Node, eventually
@@ -188,13 +186,9 @@ def test_an_offline_run_lies_on_disk_whole_until_ship_sends_it(node: Node) -> No
     assert node.server.ask("GET", f"/runs/{run}").status_code == 404
     copy = file.read_bytes()
     for repetition in range(2):
-        shipped = subprocess.run(
-            [sys.executable, "-m", "simvue", "ship"],
-            env=node.env, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
-        assert shipped.returncode == 0, shipped.stdout + shipped.stderr
+        shipped = node.command("ship")
         sent, known = (500, 0) if repetition == 0 else (0, 501)
-        assert f"{sent + (repetition == 0)} rows sent, {known} known before" in shipped.stdout
+        assert f"{sent + (repetition == 0)} rows sent, {known} known before" in shipped
         assert not file.exists()
         assert node.steps(run) == list(range(500))
         stored = node.server.get(f"/runs/{run}")

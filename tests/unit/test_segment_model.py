@@ -436,8 +436,8 @@ def name_state(memory: Memory, place: int) -> str:
 
 # ---- The tests ------------------------------------------------------------------------------
 
-TWICE_FILLED = Rules(segments=2, capacity=1, rows=3)
-TAKEN_IN_PARTS = Rules(segments=2, capacity=2, rows=3)
+TWICE_FILLED = Rules(segments=2, capacity=1, rows=3, deaths=2)
+TAKEN_IN_PARTS = Rules(segments=2, capacity=2, rows=4)
 # Only a third segment lets a filling be handed back before an earlier one.
 OUT_OF_ORDER = Rules(segments=3, capacity=1, rows=3, deaths=0)
 
