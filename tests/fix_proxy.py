@@ -40,7 +40,7 @@ def answer(status: int, body: bytes = b'{"detail": "by the proxy"}', **headers: 
 
 
 class Proxy:
-    """Forwards each request of ``only`` paths to the server as ``behaviour`` says; others as they are."""
+    """Forwards each request; those whose path begins with ``only`` as it was told to."""
 
     def __init__(self, server: Server) -> None:
         self.server = server

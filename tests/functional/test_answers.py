@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 from collections.abc import Callable
@@ -67,7 +68,7 @@ def test_retry_after_is_obeyed(proxied: tuple[Node, Proxy]) -> None:
     assert_whole(node, run, 300)
     times = [request.at for request in proxy.requests[before[0] :]]
     # Behind the first refusal, and what was under way beside it, two seconds of silence.
-    assert max(later - earlier for earlier, later in zip(times, times[1:], strict=False)) >= 2.0
+    assert max(later - earlier for earlier, later in itertools.pairwise(times)) >= 2.0
 
 
 def test_lost_acknowledgements_store_nothing_twice(proxied: tuple[Node, Proxy]) -> None:
@@ -166,4 +167,4 @@ def test_bodies_are_numbered_without_holes(proxied: tuple[Node, Proxy]) -> None:
     ranges.sort()
     assert ranges[0][0] == 0
     assert ranges[-1][1] == 2000
-    assert all(end == first for (_, end), (first, _) in zip(ranges, ranges[1:], strict=False))
+    assert all(end == first for (_, end), (first, _) in itertools.pairwise(ranges))

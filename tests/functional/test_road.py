@@ -14,7 +14,7 @@ def test_every_value_arrives_as_it_was_logged(node: Node) -> None:
         run.init("exact", metadata={"re": 1000, "nested": {"a": [1, None]}}, tags=["b", "a"],
                  description="words", folder="/tests/road")
         run.log_metrics({"x": 0.1, "n": 2**63 + 1, "b": True}, step=3)
-        run.log_metrics({"x": float("nan"), "n": -5}, step=3, time=1.5, timestamp="2026-01-31T12:00:00Z")
+        run.log_metrics({"x": float("nan"), "n": -5}, 3, 1.5, "2026-01-31T12:00:00Z")
         run.log_metrics({"x": float("-inf")}, step=1)
         log = run.bind_metrics("x", "y")
         log(0.25, 7)
