@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := pyproject.toml setup.py simvue/_batch.pyx simvue/_batch.pxd simvue/_columns.pyx benches/_floor.pyx
 
-.PHONY: demo test bench bench-compare lint build clean
+.PHONY: demo test crash bench lint build clean
 
 build: .venv/built
 
@@ -27,6 +27,9 @@ test: build .venv/tested
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest $(ARGS)
+
+crash: build .venv/tested
+	SIMVUE_TEST_KILLS=200 $(BIN)/python -m pytest -s --timeout 3600 tests/crash $(ARGS)
 
 bench: build .venv/tested
 	$(BIN)/python -m benches $(ARGS)

@@ -48,7 +48,7 @@ COUNT = 30_000
 """Calls a slice: just over a segment of 4 MiB, so every slice has a roll."""
 
 SLICES = 120
-"""All loops in turn take 75 ms or twice that; 10 s are enough to meet the machine at its fastest."""
+"""Together 75 ms or twice that a slice; 10 s are enough to meet the machine at its fastest."""
 
 
 class Emptied:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import math
 import os
 import site
 import socket
@@ -36,6 +37,9 @@ _logger = logging.getLogger("simvue")
 
 _CONNECT_SLICE_S: Final = 0.005
 """Between two looks for the socket of a shipper that is starting (it takes about 0.2 s)."""
+
+_START_AGAIN_S: Final = 1.0
+"""A shipper that is not there by then was killed while it started."""
 
 REVIVE_S: Final = 5.0
 """How long a link looks for a new shipper when the last one died; later calls look again."""
@@ -97,6 +101,14 @@ class Link:
             return False
         return True
 
+    def revive(self, timeout_s: float = REVIVE_S) -> bool:
+        """Have a shipper again if the last one went; False if none can be had in that time."""
+        if self._socket is not None:
+            return True
+        if not self._connect(time.monotonic() + timeout_s, self._start):
+            return False
+        return self.tell({"hello": list(self.runs)})
+
     def belongs_to(self, runtime: Runtime) -> bool:
         """Whether this is still the link of this process to *runtime*; not so in a forked child."""
         return self._pid == os.getpid() and self._runtime is runtime
@@ -107,10 +119,14 @@ class Link:
             if self._socket is not None:
                 return True
             connection = connect(self._runtime)
-            if connection is None and start and start_shipper(self._runtime):
-                while connection is None and time.monotonic() < deadline:
-                    time.sleep(_CONNECT_SLICE_S)
-                    connection = connect(self._runtime)
+            started_at = -math.inf
+            while connection is None and start and (now := time.monotonic()) < deadline:
+                if now - started_at >= _START_AGAIN_S:
+                    if not start_shipper(self._runtime):
+                        break
+                    started_at = now
+                time.sleep(_CONNECT_SLICE_S)
+                connection = connect(self._runtime)
             if connection is None:
                 return False
             self._socket = connection
@@ -132,9 +148,9 @@ class Link:
         connection.close()
         for arrived, _ in list(self._answers.values()):
             arrived.set()
-        # Somebody killed it: the next one adopts what it left.
-        if self.runs and self._start and self._connect(time.monotonic() + REVIVE_S, start=True):
-            self.tell({"hello": list(self.runs)})
+        if self.runs:
+            # Somebody killed it: the next one adopts what it left.
+            self.revive()
 
     def _take(self, message: dict[str, Any]) -> None:
         if "answer" in message:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import math
 import mmap
 import os
 import re
@@ -38,6 +39,7 @@ from simvue.wire import BODY_SIZE_MAX, new_id
 _logger = logging.getLogger("simvue")
 
 Kind = Literal["metrics", "events", "calls"]
+ROWS: Final[tuple[Kind, Kind]] = ("metrics", "events")
 
 
 SEGMENT_SIZE_FIRST: Final[dict[Kind, int]] = {
@@ -303,7 +305,8 @@ def is_alive(runtime: Runtime, process: str) -> bool:
 class Queue:
     """One writer's segments: used in turn, growing in number and size up to *size_max* bytes.
 
-    ``stream`` is what rows are written to.  After a fork the stream has left its parent's
+    ``stream`` is what rows are written to.  *on_stall* is called when the shipper makes no
+    progress: it may be gone.  After a fork the stream has left its parent's
     segments, and the first roll makes this queue a new writer.
     """
 
@@ -315,12 +318,14 @@ class Queue:
         size_max: int = 64 << 20,
         policy: str = "wait",
         wait_ms_max: float = WAIT_MS_MAX,
+        on_stall: Callable[[], object] = lambda: None,
     ) -> None:
         self.run = run
         self.kind: Kind = kind
         self.size_max = size_max
         self.policy = policy
         self.wait_ms_max = wait_ms_max
+        self._on_stall = on_stall
         self.stream = Stream(self.roll)
         self._begin()
 
@@ -417,7 +422,8 @@ class Queue:
     def _wait(self, stream: Stream, full: Segment | None, size: int) -> bool:
         """Wait for a free segment while the shipper makes progress; False when it does not."""
         seen = self._progress()
-        deadline = time.monotonic() + self.wait_ms_max / 1000
+        patience = min(self.wait_ms_max, WAIT_MS_MAX) / 1000
+        deadline = time.monotonic() + patience
         while True:
             time.sleep(_WAIT_SLICE_S)
             if stream.segment is not full or self._switch(stream, full, size):
@@ -425,9 +431,12 @@ class Queue:
             now = self._progress()
             if now != seen:
                 seen = now
-                deadline = time.monotonic() + self.wait_ms_max / 1000
+                deadline = time.monotonic() + patience
             elif time.monotonic() > deadline:
-                return False
+                self._on_stall()
+                if self.wait_ms_max < math.inf:
+                    return False
+                deadline = time.monotonic() + patience
 
     def _progress(self) -> list[object]:
         return [(s.returned, s.shipped) for s in self._segments]

@@ -12,6 +12,7 @@ import atexit
 import fnmatch
 import json
 import logging
+import math
 import os
 import re
 import sys
@@ -32,7 +33,7 @@ from simvue.exception import (
 )
 from simvue.link import this_link
 from simvue.names import random_name
-from simvue.queue import Queue, this_process
+from simvue.queue import ROWS, WAIT_MS_MAX, Queue, this_process
 from simvue.wire import FOLDER_PATTERN, NAME_PATTERN, TERMINAL, new_id
 
 _logger = logging.getLogger("simvue")
@@ -93,7 +94,8 @@ class Run(_batch.Writer):
         self._id: str | None = None
         self._status: str | None = None
         self._policy: Policy | None = None
-        self._wait_ms_max: float | None = None
+        self._blocking = False
+        self._dropped = 0
         self._queues: tuple[Queue, Queue, Queue] | None = None
         self._pid = os.getpid()
         self._start = time.monotonic()
@@ -232,7 +234,7 @@ class Run(_batch.Writer):
             raise InvalidValueError(f"queue_policy is 'wait' or 'drop'; got {queue_policy!r}")
         self._policy = queue_policy or self._policy
         if queue_blocking is not None:
-            self._wait_ms_max = float("inf") if queue_blocking else None
+            self._blocking = queue_blocking
         return True
 
     def _load(self) -> Config:
@@ -264,11 +266,19 @@ class Run(_batch.Writer):
         assert config is not None
         assert run is not None
         size, policy = config.buffer_size, self._policy or config.policy
-        metrics = Queue(run, "metrics", size_max=size, policy=policy)
-        events = Queue(run, "events", size_max=size, policy=policy)
+        wait_ms_max = math.inf if self._blocking else WAIT_MS_MAX
+        metrics, events = (
+            Queue(
+                run,
+                kind,
+                size_max=size,
+                policy=policy,
+                wait_ms_max=wait_ms_max,
+                on_stall=lambda: this_link().revive(),
+            )
+            for kind in ROWS
+        )
         calls = Queue(run, "calls")
-        if self._wait_ms_max is not None:
-            metrics.wait_ms_max = events.wait_ms_max = self._wait_ms_max
         self._queues = (metrics, events, calls)
         self._pid = os.getpid()
         offline = self._mode == "offline"
@@ -446,6 +456,7 @@ class Run(_batch.Writer):
 
     def _forget(self) -> None:
         self._detach()
+        self._dropped = self.dropped
         this_link().runs.pop(self._local_id, None)
         self._queues = None
         _open_runs.discard(self)
@@ -461,7 +472,9 @@ class Run(_batch.Writer):
         link.tell({"flush": run, "process": process})
         asked = False
         while any(queue.owed for queue in self._queues):
+            # The last shipper may have gone: what it left is for the next one.
             now = time.monotonic()
+            link.revive(max(0.0, deadline - now))
             if now > spool_at and not asked:
                 asked = link.tell({"spool": run, "process": process})
             if now > deadline:
@@ -511,7 +524,9 @@ class Run(_batch.Writer):
     @property
     def dropped(self) -> int:
         """Rows lost to a full queue in this process so far; see ``config(queue_policy=...)``."""
-        return sum(queue.stream.dropped for queue in self._queues) if self._queues else 0
+        if self._queues is None:
+            return self._dropped
+        return sum(queue.stream.dropped for queue in self._queues)
 
     @property
     def _local_id(self) -> str:

@@ -6,8 +6,7 @@ runtime directory, for everything that has to do with files, other processes and
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -122,10 +121,9 @@ def tape() -> Tape:
 
 
 @pytest.fixture
-def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime]:
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runtime:
     """This process's runtime directory, which nobody else knows."""
-    path = tmp_path / "runtime"
-    monkeypatch.setenv("SIMVUE_RUNTIME_DIRECTORY", str(path))
-    yield this_process().runtime
-    # The process notices that it is gone, and takes the next test's.
-    shutil.rmtree(path, ignore_errors=True)
+    monkeypatch.setenv("SIMVUE_RUNTIME_DIRECTORY", str(tmp_path / "runtime"))
+    # Whatever entry another test has made stands in another directory.
+    monkeypatch.setattr("simvue.queue._process", None)
+    return this_process().runtime

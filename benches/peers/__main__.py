@@ -32,10 +32,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=".") as directory:
         home = Path(directory).absolute()
         venv.create(home / "official", with_pip=True)
-        official = home / "official" / "bin" / "python"
+        official = str(home / "official" / "bin" / "python")
         install = [official, "-m", "pip", "install", "--quiet", OFFICIAL]
         subprocess.run(install, check=True)
-        sides = {OFFICIAL: str(official), "this one": sys.executable}
+        sides = {OFFICIAL: official, "this one": sys.executable}
         print(f"a dict of five floats: {dict_s() * 1e9:.0f} ns; {rows} rows, {ROUNDS} rounds")
         print(f"{'':16}{'mode':>9}{'p50, us':>10}{'p99, us':>10}{'rows/s, close included':>24}")
         with Node(home) as node:

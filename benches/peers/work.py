@@ -9,13 +9,15 @@ from __future__ import annotations
 import secrets
 import sys
 import time
+from typing import Any
 
 from simvue import Run
 
 
 def main() -> None:
     """Log as many rows as the command line says, in its mode."""
-    mode, rows = sys.argv[1], int(sys.argv[2])
+    mode: Any = sys.argv[1]
+    rows = int(sys.argv[2])
     name = f"peer-{secrets.token_hex(8)}"
     run = Run(mode=mode)
     run.init(name, folder="/peers")
