@@ -177,7 +177,7 @@ def machine() -> str:
 def main() -> None:
     """Run all, and print the table at the end."""
     parser = argparse.ArgumentParser(prog="python -m benches", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a minute instead of four; rough")
+    parser.add_argument("--quick", action="store_true", help="one minute instead of three; rough")
     parser.add_argument("--only", help="one bench, such as bench_log")
     arguments = parser.parse_args()
     print(machine(), flush=True)

@@ -8,6 +8,7 @@ A Unix socket in the runtime directory; JSON, a message a line::
                       {"spool": <run>, "process": <id>}              all that waits goes to disk
                       {"forget": <run>, "process": <id>}             there is no such run
                       {"hello": [<run>, ...]}                        to a new shipper: mine
+                      (an empty line)                                a segment is full
     shipper -> run    {"answer": 1, ...}  {"abort": <run>}  {"warn": <text>}
 
 One daemon thread a process blocks in ``recv``; nothing polls.  The simulation's process
@@ -60,6 +61,7 @@ class Link:
         self._start = False
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
+        self._saying = threading.Lock()
         self._numbers = itertools.count(1)
         self._answers: dict[int, tuple[threading.Event, dict[str, Any]]] = {}
         self.runs: dict[str, Callable[[], None]] = {}
@@ -95,11 +97,25 @@ class Link:
         connection = self._socket
         if connection is None:
             return False
-        try:
-            connection.sendall(json.dumps(message).encode() + b"\n")
-        except OSError:
-            return False
+        with self._saying:
+            try:
+                connection.sendall(json.dumps(message).encode() + b"\n")
+            except OSError:
+                return False
         return True
+
+    def nudge(self) -> None:
+        """Wake the shipper, if it listens: a segment is full.  Never waits; one system call."""
+        connection = self._socket
+        # While another thread speaks, its words wake the shipper as well.
+        if connection is None or not self._saying.acquire(blocking=False):
+            return
+        try:
+            connection.send(b"\n", socket.MSG_DONTWAIT)
+        except OSError:
+            pass
+        finally:
+            self._saying.release()
 
     def revive(self, timeout_s: float = REVIVE_S) -> bool:
         """Have a shipper again if the last one went; False if none can be had in that time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -73,6 +74,16 @@ class Opening:
         if self.flush or self.to_spool or self.opened is None:
             return 0.0
         return float(self.opened["flush_interval"])
+
+    def due_s(self, now: float) -> float:
+        """Seconds until rows that are known of are due, or others may have come and be."""
+        if self.destination is None or not self.destination.is_ready(now):
+            # A reply ends the sleep, and what waits too long for one is looked for anyway.
+            return math.inf
+        flush_s = self.flush_s
+        known = [intake.since for intake in self.rows if intake.since is not None]
+        # A short flush interval is kept to within a quarter of itself.
+        return min([flush_s / 4, *(since + flush_s - now for since in known)])
 
     @property
     def rows(self) -> list[Intake]:

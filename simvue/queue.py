@@ -305,9 +305,9 @@ def is_alive(runtime: Runtime, process: str) -> bool:
 class Queue:
     """One writer's segments: used in turn, growing in number and size up to *size_max* bytes.
 
-    ``stream`` is what rows are written to.  *on_stall* is called when the shipper makes no
-    progress: it may be gone.  After a fork the stream has left its parent's
-    segments, and the first roll makes this queue a new writer.
+    ``stream`` is what rows are written to.  *on_roll* is called when a segment is full,
+    *on_stall* when the shipper makes no progress: it may be gone.  After a fork the stream has
+    left its parent's segments, and the first roll makes this queue a new writer.
     """
 
     def __init__(
@@ -318,6 +318,7 @@ class Queue:
         size_max: int = 64 << 20,
         policy: str = "wait",
         wait_ms_max: float = WAIT_MS_MAX,
+        on_roll: Callable[[], object] = lambda: None,
         on_stall: Callable[[], object] = lambda: None,
     ) -> None:
         self.run = run
@@ -325,6 +326,7 @@ class Queue:
         self.size_max = size_max
         self.policy = policy
         self.wait_ms_max = wait_ms_max
+        self._on_roll = on_roll
         self._on_stall = on_stall
         self.stream = Stream(self.roll)
         self._begin()
@@ -352,6 +354,7 @@ class Queue:
                 # Another thread rolled while this one waited for the lock.
                 return True
             full = stream.segment
+            self._on_roll()
             self._move_house()
             if self._switch(stream, full, size) or self._grow(stream, full, size):
                 self._stalled = False
@@ -484,6 +487,8 @@ class Intake:
         """When the oldest published row that is not taken was first seen, on the caller's clock."""
         self.settled = 0
         """Every row below this number is acknowledged or in the spool."""
+        self._unsettled = True
+        """Whether ``settle`` may find something to do; looking costs more than nothing."""
         self._segments: dict[str, Segment] = {}
         self._fillings: dict[str, _Filling] = {}
 
@@ -541,6 +546,8 @@ class Intake:
         for filling, sealed, rows, size in self.look():
             taken_rows, taken_size = filling.taken
             if rows == taken_rows:
+                # Sealed with nothing more in it: it is to be handed back.
+                self._unsettled = self._unsettled or sealed
                 continue
             waiting = True
             if self.since is None:
@@ -554,6 +561,7 @@ class Intake:
                 )
                 filling.taken = (rows, size)
                 filling.pieces.append((piece, rows, size))
+                self._unsettled = True
                 waiting = False
                 yield piece
         if not waiting:
@@ -561,6 +569,9 @@ class Intake:
 
     def settle(self) -> bool:
         """Tell the writer what is done and hand back what is empty; True if something moved."""
+        if not self._unsettled:
+            return False
+        self._unsettled = False
         moved = False
         whole = True
         for filling, sealed, rows, size in self.look():
@@ -575,6 +586,8 @@ class Intake:
             if sealed and shipped == (rows, size) and not self._keeps(filling):
                 filling.segment.hand_back()
                 moved = True
+            elif filling.pieces:
+                self._unsettled = True
         return moved
 
     def read_first(self) -> bytes:

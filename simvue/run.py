@@ -274,6 +274,7 @@ class Run(_batch.Writer):
                 size_max=size,
                 policy=policy,
                 wait_ms_max=wait_ms_max,
+                on_roll=lambda: this_link().nudge(),
                 on_stall=lambda: this_link().revive(),
             )
             for kind in ROWS

@@ -50,9 +50,13 @@ from simvue.switchboard import Client, Switchboard
 BODY_SIZE_MIN: Final = 1 << 20
 """A body goes out before its time once it has this size; chosen: larger ones gain little."""
 
+FLOW_SIZE: Final = 256 << 10
+"""A step that took so many bytes is followed by another at once; a first segment's size."""
+
 POLL_S_MIN: Final = 0.001
 POLL_S_MAX: Final = 0.1
-"""Fast while bytes flow, backing off when they do not; 10 looks a second cost 0.1 % of a core."""
+"""Fast while bytes flow, backing off when they do not: a writer that fills a segment, a reply
+and a message end the sleep by themselves."""
 
 SPOOL_AFTER_S: Final = 1.0
 """Rows that wait longer than this go to disk, so that shared memory is about a second deep."""
@@ -84,6 +88,8 @@ class Shipper:
         self._complained: set[str] = set()
         self._log = logging.getLogger("simvue.shipper")
         self._linger_s = 0.0
+        self._taken = 0
+        """Bytes taken out of segments in all."""
         self._terminate_at: float | None = None
         self._idle_since: float | None = None
         self._listed_ns = -1
@@ -97,39 +103,38 @@ class Shipper:
         while not self._may_leave(time.monotonic()):
             self._board.wait(poll)
             try:
-                moved = self.step(time.monotonic())
+                flowing = self.step(time.monotonic())
             except Exception:  # noqa: BLE001 - a process boundary: a fault must not end shipping
                 # What was not settled is still in its segments, and is looked at again.
                 self._log.exception("a step failed")
-                moved = False
-            poll = POLL_S_MIN if moved else min(poll * 1.5, POLL_S_MAX)
+                flowing = False
+            poll = POLL_S_MIN if flowing else min(poll * 1.5, POLL_S_MAX)
+            now = time.monotonic()
             for opening in self._openings.values():
-                # A short flush interval is kept to within a quarter of itself.
-                poll = min(poll, max(opening.flush_s / 4, POLL_S_MIN))
+                poll = min(poll, max(opening.due_s(now), POLL_S_MIN))
         for backlog in self._backlogs.values():
             backlog.finish()
         self._remove_dead()
         self._board.close()
 
     def step(self, now: float) -> bool:
-        """Do all that is due; True if anything moved."""
-        moved = False
+        """Do all that is due; True if bytes flow, so that more of them are likely soon."""
         for destination in self._destinations.values():
-            moved |= destination.collect(now)
+            destination.collect(now)
         self._look(now)
+        before = self._taken
         for key, opening in list(self._openings.items()):
             if self._serve_safely(opening, now):
-                moved = True
                 # Behind the others, so that a busy run leaves the server to them in turn.
                 self._openings[key] = self._openings.pop(key)
         for backlog in self._backlogs.values():
-            moved |= backlog.drain(now)
+            backlog.drain(now)
         for key, opening in list(self._openings.items()):
             for intake in opening.intakes.values():
-                moved |= intake.settle()
+                intake.settle()
             if opening.ended and not (opening.owed or opening.calling or opening.retry):
                 self._remove(key)
-        return moved
+        return self._taken - before >= FLOW_SIZE
 
     def terminate(self) -> None:
         """Put everything owed on disk first, then try the servers for a few seconds."""
@@ -343,6 +348,7 @@ class Shipper:
                 due = next(pieces, None)
                 if due is None:
                     break
+                self._taken += len(due.body)
                 self._send_piece(opening, destination, intake, due)
                 moved = True
         if moved:
@@ -434,6 +440,7 @@ class Shipper:
             pieces += [(intake, p) for p in intake.take(now, flush_s, BODY_SIZE_MIN, header)]
         if not pieces and not calls:
             return False
+        self._taken += sum(len(piece.body) for _, piece in pieces)
         records = [opening.record_of_rows(intake, piece) for intake, piece in pieces]
         records += [opening.record_of_call(call) for call in calls]
         if not backlog.holds_opening(opening.run) and not (calls and calls[0].is_open):

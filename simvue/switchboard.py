@@ -110,12 +110,17 @@ class Switchboard:
             return
         except OSError:
             received = b""
+        *lines, client.buffer = (client.buffer + received).split(b"\n")
+        try:
+            # An empty one is a nudge: it has ended the sleep, and says nothing.
+            messages = [json.loads(line) for line in lines if line]
+        except ValueError:
+            received = b""  # A program that is not ours, or is not well.
         if not received:
             self._selector.unregister(client.connection)
             self._clients.discard(client)
             client.connection.close()
             self._left()
             return
-        *lines, client.buffer = (client.buffer + received).split(b"\n")
-        for line in lines:
-            self._take(client, json.loads(line))
+        for message in messages:
+            self._take(client, message)
