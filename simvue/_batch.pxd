@@ -3,7 +3,7 @@
 
 A segment is a mapped file: a header of two cache lines, then rows::
 
-    0    magic  format  number  first_row  published  dropped  signal     written by the run
+    0    magic format number first_row published dropped signal sealed    written by the run
     64   shipped  returned  abort                                         written by the shipper
     128  row row row row ...
 
@@ -33,7 +33,9 @@ cdef extern from *:
         uint64_t published;   /* rows << 32 | bytes: what a reader may read */
         uint64_t dropped;     /* rows this writer lost to a full queue, in all */
         uint32_t signal;      /* the signal that ends the process */
-        uint32_t writer_pad[5];
+        uint32_t writer_pad;
+        uint64_t sealed;      /* the last filling that takes no more rows */
+        uint64_t writer_spare;
         uint64_t shipped;     /* rows << 32 | bytes: acknowledged, or safe in the spool */
         uint64_t returned;    /* the last filling handed back to the writer */
         uint32_t abort;       /* the server asks the run to stop */
@@ -83,6 +85,7 @@ cdef extern from *:
         uint64_t published
         uint64_t dropped
         uint32_t signal
+        uint64_t sealed
         uint64_t shipped
         uint64_t returned
         uint32_t abort

@@ -17,19 +17,20 @@ from cpython.bool cimport PyBool_Check
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_Next, PyDict_Size
-from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check
+from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check, PyFloat_CheckExact
 from cpython.long cimport PyLong_Check
-from cpython.object cimport PyObject
-from cpython.ref cimport Py_DECREF, Py_INCREF
+from cpython.object cimport Py_TYPE, PyObject
+from cpython.ref cimport Py_INCREF
 from cpython.unicode cimport PyUnicode_CheckExact
 from libc.stdlib cimport free, malloc, realloc
 
 import os
 import weakref
-from array import array
 
 from simvue.exception import InvalidValueError, NotInitialisedError
-from simvue.values import as_column, as_dict, as_microseconds, as_plain, as_step, as_time
+from simvue.values import (
+    as_column, as_dict, as_microseconds, as_plain, as_step, as_steps, as_time, as_times,
+)
 from simvue.wire import BODY_SIZE_MAX, LOG_LEVELS, METRIC_NAME_PATTERN, NAME_SIZE_MAX
 
 cdef extern from "Python.h":
@@ -133,6 +134,11 @@ cdef class Segment:
         return load_relaxed(&self.header.first_row)
 
     @property
+    def sealed(self):
+        """The last filling that takes no more rows: its ``published``, loaded after this, is final."""
+        return load_acquire(&self.header.sealed)
+
+    @property
     def published(self):
         """(rows, bytes) that may be read."""
         cdef uint64_t word = load_acquire(&self.header.published)
@@ -167,11 +173,6 @@ cdef class Segment:
         """Rows that the writer lost to a full queue, in all, when it last wrote here."""
         return load_relaxed(&self.header.dropped)
 
-    @property
-    def abort(self):
-        """Whether the server asks the run to stop."""
-        return self.header.abort != 0
-
     def copy(self, bytes header not None, uint32_t start, uint32_t end):
         """Return *header* and the bytes from *start* to *end*; the caller read ``published`` before."""
         cdef Py_ssize_t front = PyBytes_GET_SIZE(header)
@@ -193,10 +194,6 @@ cdef class Segment:
         # `shipped` before `returned`: once the writer sees the second, the first is its new zero.
         store_relaxed(&self.header.shipped, 0)
         store_release(&self.header.returned, load_relaxed(&self.header.number))
-
-    def ask_abort(self):
-        """Ask the run to stop; the shipper's word."""
-        self.header.abort = 1
 
 
 cdef class Stream:
@@ -255,6 +252,14 @@ cdef class Stream:
         while not append_bytes(&self.place, PyBytes_AS_STRING(row), size):
             if not self.make_room(size):
                 return False
+        return True
+
+    def seal(self):
+        """Write no more into the current segment, so that it can come back; True if it took rows."""
+        if self.place.header is NULL or self.place.capacity == 0:
+            return False
+        self.place.capacity = 0
+        store_release(&self.place.header.sealed, self.number)
         return True
 
     def fits(self, size_t size):
@@ -364,7 +369,7 @@ cdef class Writer:
         if type(metrics) is not dict:
             metrics = as_dict(metrics)
         # These may run a stranger's code, which may log: before the scratch row is touched.
-        number = self.next_step if step is None else gather_step(step)
+        number = -1 if step is None else gather_step(step)
         if time is not None:
             time = as_time(time)
         if timestamp is not None:
@@ -372,10 +377,11 @@ cdef class Writer:
         while True:
             if not gather_values(<dict>metrics, row):
                 metrics = as_plain(<dict>metrics)
+                learn_names(<dict>metrics)
                 continue
             if row.count == 0:
                 return True
-            row.step = number
+            row.step = self.next_step if number < 0 else number
             stamp(&self.clock, row)
             if time is not None:
                 row.time = <double>time
@@ -464,6 +470,8 @@ cdef class Bound:
         cdef Py_ssize_t i
         if not names:
             raise InvalidValueError("bind_metrics needs at least one name")
+        if not all(isinstance(name, str) for name in names):
+            raise InvalidValueError(f"bind_metrics takes names, one text each; got {names!r:.100}")
         if len(set(names)) != len(names):
             raise InvalidValueError(f"bind_metrics: each name once; got {names!r}")
         self.writer = writer
@@ -486,6 +494,7 @@ cdef class Bound:
         cdef Writer writer = self.writer
         cdef Row *row = &self.row
         cdef object step = None, time = None, timestamp = None
+        cdef int64_t number
         if writer.metrics is None:
             return writer.absent("log")
         if given != row.count:
@@ -502,17 +511,20 @@ cdef class Bound:
                 else:
                     raise TypeError(f"log got an unexpected keyword argument {word!r}")
         if time is None and timestamp is None:
+            # Before the values: it may run a stranger's code, which may log by this very form.
+            number = -1 if step is None else gather_step(step)
             for i in range(given):
                 if not gather_value(<object>args[i], &row.values[i]):
                     break
             else:
-                row.step = writer.next_step if step is None else gather_step(step)
+                row.step = writer.next_step if number < 0 else number
                 stamp(&writer.clock, row)
                 if append(&writer.metrics.place, row):
                     writer.next_step += 1
                     return True
-        # The slow road is log_metrics' own.
-        return writer.log_metrics(
+        # The slow road is log_metrics' own, not that of a subclass: the fast one is not either.
+        return Writer.log_metrics(
+            writer,
             {name: <object>args[i] for i, name in enumerate(self.names)}, step, time, timestamp
         )
 
@@ -563,6 +575,8 @@ cdef Row _row
 cdef dict _names = {}
 """Every metric name met so far -> the address of its Name."""
 
+cdef Py_ssize_t _names_count = 0
+
 cdef Slot _slots[SLOTS]
 """The same by identity: an interned name, as literals are, is found without a look at its text."""
 
@@ -603,38 +617,66 @@ cdef Name *make_name(object key) except NULL:
     return name
 
 
-cdef const Name *look_up(object key) except NULL:
-    """Find the Name of an exact str that the slots do not know; checks and keeps a new one."""
-    cdef PyObject *known = PyDict_GetItemWithError(_names, key)
+cdef int learn_names(dict metrics) except -1:
+    """Check and keep every name of *metrics* that is new.
+
+    Here, and not where a row is gathered: to match a pattern allocates, the collector may run at
+    any allocation (to Python 3.11), and a stranger's ``__del__`` may log.
+    """
+    global _names_count
     cdef Name *name
     cdef Slot *slot
-    if known is not NULL:
-        name = <Name *>PyLong_AsVoidPtr(<object>known)
-    else:
+    if _names_count > NAMES_MAX:
+        forget_names()
+    for key in metrics:
+        if key in _names:
+            continue
         name = make_name(key)
+        if key in _names:
+            free(name)
+            continue
         _names[key] = PyLong_FromVoidPtr(name)
+        _names_count += 1
         # The dict keeps this very object alive, so its address stays its own.
         slot = &_slots[(<size_t><PyObject *>key >> 4) % SLOTS]
         slot.key = <PyObject *>key
         slot.name = name
-    return name
+    return 0
 
 
 cdef int forget_names() except -1:
+    global _names_count
     cdef int i
     for address in _names.values():
         free(PyLong_AsVoidPtr(address))
     _names.clear()
+    _names_count = 0
     for i in range(SLOTS):
         _slots[i].key = NULL
     return 0
+
+
+cdef void *_float_kin = NULL
+"""The first subclass of float that was met, numpy.float64 as a rule; its module keeps it alive."""
+
+
+cdef bint is_float_kin(object number):
+    global _float_kin
+    if not PyFloat_Check(number):
+        return False
+    if _float_kin is NULL:
+        # Comparing one address spares a walk up its bases with every value (measured: 15 % of
+        # a call with five of them).  For ever, so that the address stays this type's own.
+        _float_kin = <void *>Py_TYPE(number)
+        Py_INCREF(<object>_float_kin)
+    return True
 
 
 cdef inline bint gather_value(object number, Value *value) except -1:
     """Take a float or an int as it is; False for anything that Python has to convert."""
     cdef int overflow = 0
     cdef long long integer
-    if PyFloat_Check(number):
+    if PyFloat_CheckExact(number) or <void *>Py_TYPE(number) == _float_kin or is_float_kin(number):
         value.kind = FLOAT
         value.number.f = PyFloat_AS_DOUBLE(number)
         return True
@@ -659,17 +701,17 @@ cdef bint gather_large(object number, Value *value) except -1:
 
 
 cdef bint gather_values(dict metrics, Row *row) except -1:
-    """Take the names and numbers of *metrics*; False if some need ``as_plain`` first."""
+    """Take the names and numbers of *metrics*; False if some need ``as_plain`` or are new."""
     cdef Py_ssize_t position = 0
     cdef PyObject *key
     cdef PyObject *number
+    cdef PyObject *known
     cdef Slot *slot
     cdef Value *value
     cdef size_t size = ROW_FRAME
     cdef Py_ssize_t count = PyDict_Size(metrics)
-    if count + len(_names) > max(NAMES_MAX, count):
-        forget_names()
-    make_space(row, count)
+    if count > row.room:
+        make_space(row, count)
     value = row.values
     row.count = 0
     # Keys and numbers are borrowed: nothing in this loop runs Python code that could drop them.
@@ -678,7 +720,10 @@ cdef bint gather_values(dict metrics, Row *row) except -1:
         if slot.key == key:
             value.name = slot.name
         elif PyUnicode_CheckExact(<object>key):
-            value.name = look_up(<object>key)
+            known = PyDict_GetItemWithError(_names, <object>key)
+            if known is NULL:
+                return False
+            value.name = <Name *>PyLong_AsVoidPtr(<object>known)
         else:
             return False
         if not gather_value(<object>number, value):
@@ -698,52 +743,52 @@ cdef int64_t gather_step(object step) except -1:
         step = as_step(step)
     number = PyLong_AsLongLongAndOverflow(step, &overflow)
     if overflow or number < 0:
-        raise InvalidValueError(f"step {step} is not an integer of 0 to 2**63 - 1")
+        shown = "of 20 digits or more" if overflow else step
+        raise InvalidValueError(f"step {shown} is not an integer of 0 to 2**63 - 1")
     return number
 
 
 cdef object log_block(Writer writer, dict series, object steps, object times):
     cdef Stream stream = writer.metrics
-    cdef Row row
-    cdef Value *value
     cdef Py_ssize_t i, j, count, width = len(series)
     cdef const double[:] floats
     cdef const int64_t[:] integers
     cdef const int64_t[:] step_axis = None
     cdef const double[:] time_axis = None
-    cdef void **columns = NULL
+    cdef void **columns
     cdef bint complete = True
     cdef list kept = [as_column(name, values) for name, values in series.items()]
-    cdef Bound names = Bound(writer, tuple(series)) if series else None
-    if names is None or len(kept[0]) == 0:
+    if not kept:
         return True
+    # A Bound's row has the names; nothing else uses this one.
+    cdef Bound names = Bound(writer, tuple(series))
+    cdef Row *row = &names.row
     count = len(kept[0])
     for name, column in zip(series, kept):
         if len(column) != count:
             raise InvalidValueError(
-                f"log_series: {name!r} has {len(column)} values where {next(iter(series))!r} has {count}"
+                f"log_series: {name!r} has {len(column)} values where {names.names[0]!r} has {count}"
             )
     if steps is not None:
-        axis = as_column("steps", steps)
-        if axis.format == "d":
-            axis = memoryview(array("q", [gather_step(step) for step in axis]))
-        step_axis = axis
+        axis = as_steps(steps)
         if len(axis) != count:
             raise InvalidValueError(f"log_series: {len(axis)} steps for {count} values")
-        for i in range(count):
-            if step_axis[i] < 0:
-                raise InvalidValueError(f"step {step_axis[i]} is not an integer of 0 to 2**63 - 1")
+        step_axis = axis
     if times is not None:
-        axis = as_column("times", times)
-        time_axis = axis if axis.format == "d" else memoryview(array("d", axis))
+        axis = as_times(times)
         if len(axis) != count:
             raise InvalidValueError(f"log_series: {len(axis)} times for {count} values")
-    row = names.row
+        time_axis = axis
+    if count == 0:
+        return True
     columns = <void **>malloc(width * sizeof(void *))
     if columns is NULL:
         raise MemoryError("no memory for the columns of a block")
     try:
         for j in range(width):
+            columns[j] = NULL
+            if isinstance(kept[j], list):
+                continue
             if kept[j].format == "d":
                 floats = kept[j]
                 columns[j] = <void *>&floats[0]
@@ -753,15 +798,18 @@ cdef object log_block(Writer writer, dict series, object steps, object times):
                 columns[j] = <void *>&integers[0]
                 row.values[j].kind = INT
         for i in range(count):
-            while True:
-                for j in range(width):
+            for j in range(width):
+                if columns[j] is not NULL:
                     row.values[j].number.i = (<int64_t *>columns[j])[i]
+                else:
+                    gather_value((<list>kept[j])[i], &row.values[j])
+            while True:
                 row.step = writer.next_step if step_axis is None else step_axis[i]
-                stamp(&writer.clock, &row)
+                stamp(&writer.clock, row)
                 if time_axis is not None:
                     row.time = time_axis[i]
                     put_timestamp(row.timestamp, moment_at(&writer.clock, row.time))
-                if append(&stream.place, &row):
+                if append(&stream.place, row):
                     break
                 if not stream.make_room(row.size_max):
                     complete = False

@@ -32,7 +32,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from simvue.queue import SOCKET_NAME, Runtime, this_process
+from simvue.queue import SOCKET_NAME, Runtime, Starter, this_process
 
 _logger = logging.getLogger("simvue")
 
@@ -135,14 +135,8 @@ class Link:
             if self._socket is not None:
                 return True
             connection = connect(self._runtime)
-            started_at = -math.inf
-            while connection is None and start and (now := time.monotonic()) < deadline:
-                if now - started_at >= _START_AGAIN_S:
-                    if not start_shipper(self._runtime):
-                        break
-                    started_at = now
-                time.sleep(_CONNECT_SLICE_S)
-                connection = connect(self._runtime)
+            if connection is None and start:
+                connection = self._start_and_connect(deadline)
             if connection is None:
                 return False
             self._socket = connection
@@ -150,6 +144,24 @@ class Link:
             target=self._hear, args=(connection,), name="simvue-link", daemon=True
         ).start()
         return True
+
+    def _start_and_connect(self, deadline: float) -> socket.socket | None:
+        """Have a shipper started, by this process or by another that is at it already."""
+        starter = Starter(self._runtime)
+        try:
+            started_at = -math.inf
+            while (now := time.monotonic()) < deadline:
+                if now - started_at >= _START_AGAIN_S and starter.is_ours():
+                    if not start_shipper(self._runtime):
+                        return None
+                    started_at = now
+                time.sleep(_CONNECT_SLICE_S)
+                connection = connect(self._runtime)
+                if connection is not None:
+                    return connection
+            return None
+        finally:
+            starter.close()
 
     def _hear(self, connection: socket.socket) -> None:
         """Block in recv until the shipper goes, handing on what it says."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from simvue import wire
+from simvue.delivery import Reply
 from simvue.destination import Destination
 from simvue.queue import Intake, Kind, Piece
 from simvue.spool import Record, RecordKind
@@ -49,6 +50,8 @@ class Opening:
     destination: Destination | None = None
     remote_run: str = ""
     """The server's id of the run; ours, unless the server insists on its own."""
+    reply: Reply | None = None
+    """What became of the open call, for an ``init`` that asks after it came."""
     registered: bool = False
     calling: bool = False
     """A call is on its way; they go one at a time."""
@@ -116,13 +119,11 @@ class Opening:
 
     def is_settled_before(self, call: Call) -> bool:
         """Whether all rows that the process had logged before *call* are settled."""
-        for writer, row in call.content.get("after", {}).items():
-            intake = self.intakes.get(writer)
-            if intake is not None:
-                intake.settle()
-                if intake.settled < row:
-                    return False
-        return True
+        return all(
+            self.intakes[writer].is_settled(row)
+            for writer, row in call.content.get("after", {}).items()
+            if writer in self.intakes
+        )
 
     def finish(self, call: Call) -> None:
         """Note that the first of the calls is carried out, or safe on disk."""

@@ -28,7 +28,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
@@ -91,7 +90,8 @@ class Runtime:
         """
         chosen = os.environ.get("SIMVUE_RUNTIME_DIRECTORY")
         if chosen:
-            return cls._open_own(chosen)
+            # The shipper works in another directory, and the simulation may change its own.
+            return cls._open_own(os.path.abspath(chosen))
         name = f"simvue-{os.getuid()}"
         parents = [p for p in ("/dev/shm", temporary_directory()) if os.access(p, os.W_OK)]
         for parent in parents:
@@ -112,13 +112,16 @@ class Runtime:
         try:
             try:
                 os.mkdir(path, 0o700)
+                # The umask may have taken bits away; the name is ours, in a sticky directory.
+                os.chmod(path, 0o700)
             except FileExistsError:
                 pass
             fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError as error:
             raise ConfigurationError(f"runtime directory {path}: {error.strerror}") from None
         owner = os.fstat(fd)
-        if owner.st_uid != os.geteuid() or stat.S_IMODE(owner.st_mode) != 0o700:
+        # Only who may do what: a set-group bit is inherited on many project file systems.
+        if owner.st_uid != os.geteuid() or stat.S_IMODE(owner.st_mode) & 0o777 != 0o700:
             os.close(fd)
             raise ConfigurationError(
                 f"runtime directory {path} is not yours alone (owner {owner.st_uid}, mode "
@@ -178,25 +181,28 @@ class Runtime:
         return fd
 
     def make_segment(self, name: str, size: int) -> Segment | None:
-        """Make a reserved, pre-faulted and formatted segment; None where the space is not there."""
+        """Make a reserved, pre-faulted and formatted segment; None where it cannot be had."""
         draft = name + ".new"
-        if not self.has_room(size):
+        try:
+            if not self.has_room(size):
+                return None
+            fd = self.make(draft)
+        except OSError:
             return None
-        fd = self.make(draft)
         try:
             # Reserved, so that a full tmpfs is an error here and not a SIGBUS at a store.
             os.posix_fallocate(fd, 0, size)
             segment = Segment(
                 mmap.mmap(fd, size, flags=mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)), name
             )
+            segment.format()
+            # The name is what the shipper looks for: it appears when the header stands.
+            os.rename(draft, name, src_dir_fd=self.fd, dst_dir_fd=self.fd)
         except OSError:
             self.remove(draft)
             return None
         finally:
             os.close(fd)
-        segment.format()
-        # The name is what the shipper looks for: it appears when the header stands.
-        os.rename(draft, name, src_dir_fd=self.fd, dst_dir_fd=self.fd)
         return segment
 
     def map_segment(self, name: str) -> Segment | None:
@@ -281,6 +287,30 @@ def this_process() -> Process:
         return _process
 
 
+class Starter:
+    """The right to start the node's shipper: one process at a time has it.
+
+    The ranks of a job all find none within the same second, and that many interpreters would
+    keep the one that is to be from starting.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._fd = os.open("shipper.starting", flags, 0o600, dir_fd=runtime.fd)
+
+    def is_ours(self) -> bool:
+        """Take the right if nobody has it; the kernel takes it back at any death."""
+        try:
+            fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Give the right back."""
+        os.close(self._fd)
+
+
 def is_alive(runtime: Runtime, process: str) -> bool:
     """Ask the kernel whether the process that wrote ``<process>.alive`` still lives."""
     if _process is not None and process == _process.id:
@@ -354,7 +384,8 @@ class Queue:
                 # Another thread rolled while this one waited for the lock.
                 return True
             full = stream.segment
-            self._on_roll()
+            if stream.seal():
+                self._on_roll()
             self._move_house()
             if self._switch(stream, full, size) or self._grow(stream, full, size):
                 self._stalled = False
@@ -395,23 +426,35 @@ class Queue:
         return any(stream.switch(full, segment) for segment in free) or stream.segment is not full
 
     def _grow(self, stream: Stream, full: Segment | None, size: int) -> bool:
-        total = sum(s.capacity for s in self._segments)
-        step = SEGMENT_SIZE_FIRST[self.kind]
-        if self._segments:
-            step = min(2 * max(s.capacity for s in self._segments), SEGMENT_SIZE_MAX)
-        # A row larger than that gets a segment of its own size.
-        step = min(max(step, size + 4096), BODY_SIZE_MAX)
-        step = -(-step // mmap.PAGESIZE) * mmap.PAGESIZE
-        if self._segments and total + step > max(self.size_max, size + mmap.PAGESIZE + 4096):
-            return False
-        segment = self._make(step)
+        step = self._size_of_next(size)
+        segment = self._make(step) if step else None
         if segment is None:
             return False
         self._segments.append(segment)
         return stream.switch(full, segment) or stream.segment is not full
 
+    def _size_of_next(self, size: int) -> int:
+        """Return the size of one more segment for a row of *size* bytes; 0 if none may be."""
+        first = SEGMENT_SIZE_FIRST[self.kind]
+        total = sum(s.capacity for s in self._segments)
+        largest = max((s.capacity for s in self._segments), default=0)
+        step = min(2 * largest, SEGMENT_SIZE_MAX) if largest else first
+        if len(self._segments) < 2:
+            # One to fill and one to ship are the least that goes on.
+            step = min(step, max(first, self.size_max - total))
+        elif total + first <= self.size_max:
+            step = min(step, self.size_max - total)
+        elif size <= largest:
+            return 0
+        # A row that no segment takes gets one of its own size.
+        step = min(max(step, size + mmap.PAGESIZE), BODY_SIZE_MAX)
+        return -(-step // mmap.PAGESIZE) * mmap.PAGESIZE
+
     def _make(self, size: int) -> Segment | None:
-        process = this_process()
+        try:
+            process = this_process()
+        except (OSError, ConfigurationError):
+            return None
         name = f"{process.id}.{self.run}.{self.kind}.{self.writer}.{self._made}.seg"
         self._made += 1
         return process.runtime.make_segment(name, size)
@@ -448,26 +491,32 @@ class Queue:
 # ---- The shipper's side ------------------------------------------------------------------
 
 
-@dataclass
 class Piece:
     """Rows of one filling that go out as one body; ``done`` once acknowledged or in the spool."""
 
-    first: int
-    end: int
-    body: bytes
-    done: bool = False
+    __slots__ = ("body", "done", "end", "first")
+
+    def __init__(self, first: int, end: int, body: bytes) -> None:
+        self.first = first
+        self.end = end
+        self.body = body
+        self.done = False
 
 
-@dataclass
 class _Filling:
     """One filling of one segment, and how far the shipper is with it."""
 
-    segment: Segment
-    number: int
-    first_row: int
-    taken: tuple[int, int] = (0, 0)
-    # (piece, rows, bytes) in the order of taking; rows and bytes count from the start.
-    pieces: deque[tuple[Piece, int, int]] = field(default_factory=deque)
+    __slots__ = ("first_row", "number", "pieces", "segment", "taken")
+
+    def __init__(
+        self, segment: Segment, number: int, first_row: int, taken: tuple[int, int]
+    ) -> None:
+        self.segment = segment
+        self.number = number
+        self.first_row = first_row
+        self.taken = taken
+        # (piece, rows, bytes) in the order of taking; rows and bytes count from the start.
+        self.pieces: deque[tuple[Piece, int, int]] = deque()
 
 
 class Intake:
@@ -484,9 +533,9 @@ class Intake:
         self.kind: Kind = kind
         self.writer = writer
         self.since: float | None = None
-        """When the oldest published row that is not taken was first seen, on the caller's clock."""
-        self.settled = 0
-        """Every row below this number is acknowledged or in the spool."""
+        """No row that waits was published before this moment of the caller's clock."""
+        self._emptied: float | None = None
+        """When everything that there was had been taken."""
         self._unsettled = True
         """Whether ``settle`` may find something to do; looking costs more than nothing."""
         self._segments: dict[str, Segment] = {}
@@ -500,10 +549,6 @@ class Intake:
         if segment is None:
             return
         self._segments[name] = segment
-        first_row, (rows, _) = segment.first_row, segment.published
-        # Free before and after: the two words speak of a filling that was handed back.
-        if rows and segment.is_free:
-            self.settled = max(self.settled, first_row + rows)
 
     @property
     def names(self) -> list[str]:
@@ -517,20 +562,18 @@ class Intake:
 
     def look(self) -> list[tuple[_Filling, bool, int, int]]:
         """Return (filling, sealed, rows, bytes) of every filling not handed back, in order."""
-        # All numbers are read before any count: once a later filling is seen, the
-        # counts of the earlier ones, read after, are final.
-        numbers = {name: segment.number for name, segment in self._segments.items()}
-        latest = max(numbers.values(), default=0)
         found = []
-        for name, number in numbers.items():
-            segment = self._segments[name]
+        for name, segment in self._segments.items():
+            number = segment.number
             if number == segment.returned:
                 continue
             filling = self._fillings.get(name)
             if filling is None or filling.number != number:
                 filling = _Filling(segment, number, segment.first_row, segment.shipped)
                 self._fillings[name] = filling
-            found.append((filling, number < latest, *segment.published))
+            # `sealed` before the count: the count of a sealed filling is final.
+            sealed = segment.sealed == number
+            found.append((filling, sealed, *segment.published))
         found.sort(key=lambda entry: entry[0].number)
         return found
 
@@ -551,7 +594,7 @@ class Intake:
                 continue
             waiting = True
             if self.since is None:
-                self.since = now
+                self.since = now if self._emptied is None else self._emptied
             due = sealed or size - taken_size >= size_min or now - self.since >= flush_s
             if due:
                 piece = Piece(
@@ -562,10 +605,11 @@ class Intake:
                 filling.taken = (rows, size)
                 filling.pieces.append((piece, rows, size))
                 self._unsettled = True
-                waiting = False
+                # Before the yield: the caller may not come back for more.
+                waiting, self.since, self._emptied = False, None, now
                 yield piece
         if not waiting:
-            self.since = None
+            self.since, self._emptied = None, now
 
     def settle(self) -> bool:
         """Tell the writer what is done and hand back what is empty; True if something moved."""
@@ -573,22 +617,31 @@ class Intake:
             return False
         self._unsettled = False
         moved = False
-        whole = True
         for filling, sealed, rows, size in self.look():
             while filling.pieces and filling.pieces[0][0].done:
                 _, done_rows, done_size = filling.pieces.popleft()
                 filling.segment.ship(done_rows, done_size)
                 moved = True
-            shipped = filling.segment.shipped
-            if whole:
-                self.settled = max(self.settled, filling.first_row + shipped[0])
-            whole = whole and shipped == (rows, size)
-            if sealed and shipped == (rows, size) and not self._keeps(filling):
+            done = filling.segment.shipped == (rows, size)
+            if sealed and done and not self._keeps(filling):
                 filling.segment.hand_back()
                 moved = True
             elif filling.pieces:
                 self._unsettled = True
         return moved
+
+    def is_settled(self, row: int) -> bool:
+        """Whether all rows below *row* are acknowledged or in the spool.
+
+        The caller knows that they are published, and has every segment adopted since: then
+        each lies in a filling that was handed back, or in one of those seen here.
+        """
+        self.settle()
+        for filling, _, rows, size in self.look():
+            shipped = filling.segment.shipped
+            if filling.first_row + shipped[0] < row and shipped != (rows, size):
+                return False
+        return True
 
     def read_first(self) -> bytes:
         """Return the calls from the open call on, settled ones too; empty before there is one."""

@@ -306,7 +306,7 @@ class Remote:
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         # A cluster's HTTP_PROXY is for the world outside, and cannot reach this machine.
         session.trust_env = urlsplit(self.url).hostname not in ("127.0.0.1", "::1", "localhost")
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=4)
+        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=8)
         session.mount("http://", adapter)
         session.mount("https://", adapter)
         return session

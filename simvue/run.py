@@ -9,20 +9,30 @@ opens a connection to a server or imports what could.
 from __future__ import annotations
 
 import atexit
-import fnmatch
 import json
 import logging
 import math
 import os
-import re
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Final, Literal
 
 from simvue import _batch
+from simvue.arguments import (
+    check_folder,
+    check_metadata,
+    check_name,
+    check_notification,
+    check_tags,
+    check_text,
+    check_timeout,
+    parse_span,
+    parse_visibility,
+    plain,
+    shell_variables,
+)
 from simvue.config import Config, load
 from simvue.context import system
 from simvue.exception import (
@@ -34,7 +44,7 @@ from simvue.exception import (
 from simvue.link import this_link
 from simvue.names import random_name
 from simvue.queue import ROWS, WAIT_MS_MAX, Queue, this_process
-from simvue.wire import FOLDER_PATTERN, NAME_PATTERN, TERMINAL, new_id
+from simvue.wire import TERMINAL, new_id
 
 _logger = logging.getLogger("simvue")
 
@@ -42,12 +52,9 @@ _SPOOL_BEFORE_S: Final = 3.0
 """So long before its deadline, ``close`` asks for the rest to be put on disk: what a disk
 takes for 64 MiB when it is slow."""
 
-_CLOSE_SLICE_S: Final = 0.002
-
-_TIME_SPAN: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(second|minute|hour|day|week|year)s?\s*")
-_SECONDS: Final = {
-    "second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 604_800, "year": 31_536_000,
-}  # fmt: skip
+_CLOSE_SLICE_S: Final = 0.001
+_CLOSE_SLICE_S_MAX: Final = 0.02
+"""Between two looks while ``close`` waits: soon at first, then out of the way of others."""
 
 Mode = Literal["online", "offline", "disabled"]
 Policy = Literal["wait", "drop"]
@@ -143,27 +150,27 @@ class Run(_batch.Writer):
         if running is not None and status is not None and running != (status == "running"):
             raise InvalidValueError(f"running={running} contradicts status={status!r}")
         starts = status != "created" if running is None else running
-        if offline:
-            self._mode = "offline"
-        self._config = config = self._load()
+        mode: Mode = "offline" if offline else self._mode
+        self._config = config = self._load(mode)
         defaults = config.run
-        name = _check_name(name if name is not None else defaults.name) or random_name()
+        name = check_name(name if name is not None else defaults.name) or random_name()
         run: dict[str, Any] = {
             "id": new_id(),
             "name": name,
-            "folder": _check_folder(folder or defaults.folder or "/"),
+            "folder": check_folder(folder or defaults.folder or "/"),
             "status": "running" if starts else "created",
-            "tags": list(dict.fromkeys([*_check_tags(tags or ()), *defaults.tags])),
-            "metadata": _check_metadata({**defaults.metadata, **(metadata or {})}),
+            "tags": list(dict.fromkeys([*check_tags(tags or ()), *defaults.tags])),
+            "metadata": {**defaults.metadata, **check_metadata(metadata or {})},
             "system": system() if starts else None,
-            "description": _check_text("description", description or defaults.description),
-            "heartbeat_timeout": _check_timeout(timeout),
-            "notifications": {"state": notification},
-            "ttl": _parse_span(retention_period),
-            "visibility": _parse_visibility(visibility),
+            "description": check_text("description", description or defaults.description),
+            "heartbeat_timeout": check_timeout(timeout),
+            "notifications": {"state": check_notification(notification)},
+            "ttl": parse_span(retention_period),
+            "visibility": parse_visibility(visibility),
         }
         if record_shell_vars is not None:
-            run["metadata"]["shell"] = _shell_variables(record_shell_vars)
+            run["metadata"]["shell"] = shell_variables(record_shell_vars)
+        self._mode = mode
         self._id, self._name, self._status = run["id"], name, run["status"]
         self._open({"call": "open", "run": run, "created": not starts})
         if not no_color:
@@ -192,11 +199,10 @@ class Run(_batch.Writer):
             raise SimvueRunError("this run is open already: close() it first, or use another Run()")
         if self._mode == "disabled":
             return self._disable("reconnect")
-        if offline:
-            self._mode = "offline"
-        self._config = config = self._load()
+        mode: Mode = "offline" if offline else self._mode
+        self._config = config = self._load(mode)
         found: dict[str, Any] | None = None
-        if self._mode == "online":
+        if mode == "online":
             asked = this_link().ask(
                 {"find": key, "server": self._server()},
                 config.init_timeout,
@@ -209,7 +215,8 @@ class Run(_batch.Writer):
                 "run %s could not be looked up; what follows is recorded as a new run of that name",
                 key,
             )
-            return self.init(_check_name(key), metadata={"reconnect": key})
+            return self.init(check_name(key), metadata={"reconnect": key}, offline=offline)
+        self._mode = mode
         self._id, self._name, self._status = found["id"], found["name"], "running"
         changes = {"status": "running", "system": system()}
         self._open({"call": "open", "run": None, "changes": changes, "created": False})
@@ -237,11 +244,11 @@ class Run(_batch.Writer):
             self._blocking = queue_blocking
         return True
 
-    def _load(self) -> Config:
+    def _load(self, mode: Mode) -> Config:
         config = load(**self._settings)  # type: ignore[arg-type]
         for warning in config.warnings:
             _logger.warning("%s", warning)
-        if self._mode == "online":
+        if mode == "online":
             config.require_server()
         return config
 
@@ -257,7 +264,6 @@ class Run(_batch.Writer):
     def _disable(self, method: str) -> bool:
         _logger.warning("%s: this run is disabled, nothing will be recorded", method)
         self._silence()
-        self._status = "disabled"
         return True
 
     def _open(self, call: dict[str, Any]) -> None:
@@ -341,19 +347,19 @@ class Run(_batch.Writer):
 
     def update_metadata(self, metadata: Mapping[str, Any]) -> bool:
         """Add *metadata*; an attribute that exists is replaced, nested dicts are merged."""
-        return self._update("update_metadata", {"metadata": _check_metadata(metadata)})
+        return self._update("update_metadata", {"metadata": check_metadata(metadata)})
 
     def update_tags(self, tags: Iterable[str]) -> bool:
         """Add *tags* to those that the run has."""
-        checked = _check_tags(tags)
-        if self._status == "disabled":
+        checked = check_tags(tags)
+        if self._mode == "disabled":
             return True
         self._require("update_tags")
         return self._write_call({"call": "tags", "tags": checked})
 
     def set_tags(self, tags: Iterable[str]) -> bool:
         """Replace the tags of the run by *tags*."""
-        return self._update("set_tags", {"tags": _check_tags(tags)})
+        return self._update("set_tags", {"tags": check_tags(tags)})
 
     def set_status(self, status: Literal["completed", "failed", "terminated"]) -> bool:
         """Set the terminal status, in order with the data; also after ``close``."""
@@ -361,7 +367,7 @@ class Run(_batch.Writer):
             raise InvalidValueError(
                 f"status is one of {', '.join(sorted(TERMINAL))}; got {status!r}"
             )
-        if self._status != "disabled" and self._queues is None and self._id is not None:
+        if self._queues is None and self._id is not None:
             # Connectors set it after the end: the run is opened once more for this one call.
             self._open(
                 {"call": "open", "run": None, "changes": {"status": status}, "created": True}
@@ -373,7 +379,7 @@ class Run(_batch.Writer):
         return done
 
     def _update(self, method: str, changes: dict[str, Any]) -> bool:
-        if self._status == "disabled":
+        if self._mode == "disabled":
             return True
         self._require(method)
         return self._write_call({"call": "update", "changes": changes})
@@ -390,7 +396,7 @@ class Run(_batch.Writer):
         *rows, calls = self._queues
         marks = [queue.mark for queue in rows]
         call["after"] = {writer: row for writer, row in marks if row}
-        text = json.dumps(call, separators=(",", ":"), default=_plain).encode()
+        text = json.dumps(call, separators=(",", ":"), default=plain).encode()
         return bool(calls.stream.write(len(text).to_bytes(4, "big") + text))
 
     def _aborted(self) -> None:
@@ -431,12 +437,14 @@ class Run(_batch.Writer):
         trace: TracebackType | None,
     ) -> None:
         if self._queues is not None and self._status == "running":
+            import traceback  # 3 ms that only a failure is worth
+
             text = "".join(traceback.format_exception(kind, error, trace))
             self.log_event(text, log_level="error")
 
     def _end(self, status: str) -> bool:
         if self._queues is None:
-            return self._status != "disabled"
+            return self._mode != "disabled"
         if self._pid != os.getpid():
             # A forked child sends what it logged; the run is its parent's to end.
             return self._wait_until_sent()
@@ -472,6 +480,7 @@ class Run(_batch.Writer):
         spool_at = max(begun, deadline - _SPOOL_BEFORE_S)
         link.tell({"flush": run, "process": process})
         asked = False
+        slice_s = _CLOSE_SLICE_S
         while any(queue.owed for queue in self._queues):
             # The last shipper may have gone: what it left is for the next one.
             now = time.monotonic()
@@ -485,7 +494,8 @@ class Run(_batch.Writer):
                     self._name, config.close_timeout, this_process().runtime.path,
                 )  # fmt: skip
                 return False
-            time.sleep(_CLOSE_SLICE_S)
+            time.sleep(slice_s)
+            slice_s = min(slice_s * 1.2, _CLOSE_SLICE_S_MAX)
         return True
 
     # ---- What it is ------------------------------------------------------------------------
@@ -578,99 +588,3 @@ def _announce(text: str, url: str | None) -> None:
     print(f"[simvue] {text}")
     if url:
         print(f"[simvue] Monitor at {url}", flush=True)
-
-
-# ---- Arguments ----------------------------------------------------------------------------
-
-
-def _check_name(name: object) -> str | None:
-    if name is None:
-        return None
-    if not isinstance(name, str) or NAME_PATTERN.fullmatch(name) is None:
-        raise InvalidValueError(
-            f"run name {name!r:.100}: allowed are letters, digits, spaces and - _ / . :"
-        )
-    return name
-
-
-def _check_folder(folder: object) -> str:
-    if not isinstance(folder, str) or FOLDER_PATTERN.fullmatch(folder) is None:
-        raise InvalidValueError(f"folder {folder!r:.100} does not start with /")
-    return folder
-
-
-def _check_tags(tags: object) -> list[str]:
-    if isinstance(tags, str) or not isinstance(tags, Iterable):
-        raise InvalidValueError(f"tags are given as a list of texts; got {tags!r:.100}")
-    checked = list(tags)
-    for tag in checked:
-        if not isinstance(tag, str):
-            raise InvalidValueError(f"tag {tag!r:.100} is not a text")
-    return checked
-
-
-def _check_text(what: str, text: object) -> str | None:
-    if text is not None and not isinstance(text, str):
-        raise InvalidValueError(f"the {what} is a text, not {type(text).__name__}")
-    return text
-
-
-def _check_metadata(metadata: object) -> dict[str, Any]:
-    if not isinstance(metadata, Mapping):
-        raise InvalidValueError(f"metadata are given as a dict, not {type(metadata).__name__}")
-    checked = dict(metadata)
-    for key in checked:
-        if not isinstance(key, str):
-            raise InvalidValueError(f"metadata key {key!r:.100} is not a text")
-    try:
-        json.dumps(checked, default=_plain)
-    except (TypeError, ValueError) as error:
-        raise InvalidValueError(f"metadata cannot be written as JSON: {error}") from None
-    return checked
-
-
-def _plain(value: object) -> object:
-    """Turn numpy scalars and arrays into what JSON can hold."""
-    for method in ("item", "tolist"):
-        convert = getattr(value, method, None)
-        if callable(convert) and (method == "tolist" or getattr(value, "ndim", 0) == 0):
-            return convert()
-    raise TypeError(f"{type(value).__name__} is not a number, text, list or dict")
-
-
-def _check_timeout(timeout: object) -> int | None:
-    if timeout is None:
-        return None
-    if not isinstance(timeout, (int, float)) or timeout <= 0:
-        raise InvalidValueError(f"timeout is a positive number of seconds or None; got {timeout!r}")
-    return int(timeout) or 1
-
-
-def _parse_span(text: str | None) -> int | None:
-    """Return the seconds of a span like ``'1 hour'``; None for None."""
-    if text is None:
-        return None
-    match = _TIME_SPAN.fullmatch(text)
-    if match is None:
-        raise InvalidValueError(f"{text!r} is not a time span like '1 hour' or '5 days'")
-    return int(float(match[1]) * _SECONDS[match[2]])
-
-
-def _parse_visibility(visibility: object) -> dict[str, Any]:
-    if visibility not in (None, "public", "tenant") and not isinstance(visibility, list):
-        raise InvalidValueError(
-            f"visibility is 'public', 'tenant' or a list of user names; got {visibility!r:.100}"
-        )
-    return {
-        "users": visibility if isinstance(visibility, list) else [],
-        "tenant": visibility == "tenant",
-        "public": visibility == "public",
-    }
-
-
-def _shell_variables(patterns: Iterable[str]) -> dict[str, str]:
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
-    }

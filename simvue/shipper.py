@@ -8,7 +8,7 @@
        spool      what waits longer than about a second, so that its segment goes back
        drain      the spool, when the server is back
        settle     what is acknowledged or on disk, back to the writers
-    two threads a destination   each one request at a time, and nothing else
+    threads, a few a destination   each one request at a time, and nothing else
 
 It is started by the first ``Run.init`` (link.py), is nobody's child, and leaves when its
 writers have ended and nothing is owed.  A new one begins where the words in the segments
@@ -123,7 +123,9 @@ class Shipper:
             destination.collect(now)
         self._look(now)
         before = self._taken
-        for key, opening in list(self._openings.items()):
+        # Those first whose ``init`` waits for an answer.
+        for key in sorted(self._openings, key=lambda key: key not in self._asks):
+            opening = self._openings[key]
             if self._serve_safely(opening, now):
                 # Behind the others, so that a busy run leaves the server to them in turn.
                 self._openings[key] = self._openings.pop(key)
@@ -170,6 +172,9 @@ class Shipper:
         if changed_ns == self._listed_ns and time.time_ns() - changed_ns > 100_000_000:
             return
         self._listed_ns = changed_ns
+        self._list()
+
+    def _list(self) -> None:
         for name in self._runtime.names():
             parsed = parse_segment_name(name)
             if parsed is None:
@@ -242,6 +247,9 @@ class Shipper:
         for call in calls:
             if call.is_open:
                 self._open(opening, call.content)
+        if calls:
+            # Rows that the calls stand behind may lie in segments made since the last listing.
+            self._list()
         return bool(calls)
 
     def _open(self, opening: Opening, content: dict[str, Any]) -> None:
@@ -380,6 +388,7 @@ class Shipper:
                 remote, kind, intake.writer, piece.first, piece.end, piece.body
             ),
             then,
+            len(piece.body),
         )
 
     def _acknowledge(self, opening: Opening, reply: Reply) -> None:
@@ -524,13 +533,17 @@ class Shipper:
             return
         self._read_calls(opening, now)
         destination = opening.destination
-        if destination is not None and destination.is_waiting(now):
+        if opening.reply is not None:
+            # The call was seen, and carried out, before the question came.
+            self._answer(opening, opening.reply)
+        elif destination is not None and destination.is_waiting(now):
             # It did not answer the run before this one either: nobody waits twice.
             outcome = Outcome.REFUSED if destination.refused else Outcome.LATER
             self._answer(opening, Reply(outcome, destination.trouble))
 
     def _answer(self, opening: Opening, reply: Reply) -> bool:
         """Answer those who wait for the open call of *opening*; False if nobody does."""
+        opening.reply = reply
         waiting = self._asks.pop((opening.process, opening.run), [])
         for client, number in waiting:
             client.answer(number, reply)

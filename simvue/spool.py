@@ -4,7 +4,7 @@ One file a shipper, append-only::
 
     SIMVUESP  u32 version
     record    u32 payload bytes │ u8 kind │ u8 packing │ writer 22 │ run 22 │ u64 first row
-              │ u32 rows │ u32 CRC-32 of the header before it and the payload │ payload
+              │ u32 rows │ u32 CRC-32 of all that │ u32 CRC-32 of the payload │ payload
     ...
     END       a record of kind 4: nothing follows
 
@@ -15,7 +15,9 @@ record is what a crash leaves; readers stop before it.  No token is ever written
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import errno
 import os
 import struct
 import zlib
@@ -25,14 +27,15 @@ from pathlib import Path
 from typing import Final
 
 from simvue.exception import SimvueRunError
-from simvue.wire import BODY_SIZE_MAX, new_id
+from simvue.wire import new_id
 
 MAGIC: Final = b"SIMVUESP"
 VERSION: Final = 1
 _PREAMBLE: Final = struct.Struct("<8sI")
 _HEADER: Final = struct.Struct("<IBB22s22sQI")
-_CRC: Final = struct.Struct("<I")
-HEADER_SIZE: Final = _HEADER.size + _CRC.size
+_CRCS: Final = struct.Struct("<II")
+"""The header has its own, so that a wrong length is not taken for a torn end."""
+HEADER_SIZE: Final = _HEADER.size + _CRCS.size
 
 SIZE_MAX: Final = 10 << 30
 """Bytes of all spool files under one directory; chosen: a day of one busy rank."""
@@ -98,16 +101,17 @@ class SpoolFile:
             record.first,
             record.end - record.first,
         )
-        crc = _CRC.pack(zlib.crc32(payload, zlib.crc32(header)))
-        size = len(header) + len(crc) + len(payload)
+        crcs = _CRCS.pack(zlib.crc32(header), zlib.crc32(payload))
+        size = HEADER_SIZE + len(payload)
         if self.path is None:
             self._make()
-        self._check_room(size)
+        if record.kind is not RecordKind.END:
+            self._check_room(size)
         offset = self._size
         try:
-            written = os.writev(self._fd, [header, crc, payload])
+            written = os.writev(self._fd, [header, crcs, payload])
             if written != size:
-                raise OSError(28, "the disk took only a part of a record")
+                raise OSError(errno.ENOSPC, "the disk took only a part of a record")
         except OSError:
             # The half-written record goes: what follows must not stand behind it.
             os.ftruncate(self._fd, offset)
@@ -142,13 +146,20 @@ class SpoolFile:
         boot = _boot_id()[:8]
         path = self.directory / f"{os.uname().nodename}-{boot}-{new_id()}.open"
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        os.write(self._fd, _PREAMBLE.pack(MAGIC, VERSION))
-        # The name is on disk before the first record counts as safe.
-        directory = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+            preamble = _PREAMBLE.pack(MAGIC, VERSION)
+            if os.write(self._fd, preamble) != len(preamble):
+                raise OSError(errno.ENOSPC, "the disk takes not even a file")
+            # The name is on disk before the first record counts as safe.
+            directory = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
+        except OSError:
+            os.close(self._fd)
+            path.unlink()
+            raise
         self._size = _PREAMBLE.size
         self.path = path
 
@@ -159,7 +170,7 @@ class SpoolFile:
                 f"the disk of {self.directory} is nearly full; free some of it, or run "
                 "'simvue ship' where the server can be reached"
             )
-        if sum(path.stat().st_size for path in list_files(self.directory)) + size > SIZE_MAX:
+        if _total_size(self.directory) + size > SIZE_MAX:
             raise SpoolFull(
                 f"{self.directory} holds {SIZE_MAX >> 30} GiB of unsent data; run 'simvue ship' "
                 "where the server can be reached"
@@ -192,8 +203,20 @@ class Rejected:
 
 def list_files(directory: Path) -> list[Path]:
     """Return the spool files of *directory*, oldest first."""
-    found = [*directory.glob("*.open"), *directory.glob("*.done")]
-    return sorted(found, key=lambda path: path.stat().st_mtime_ns)
+    found = []
+    for path in (*directory.glob("*.open"), *directory.glob("*.done")):
+        # Another sender may have delivered and removed it just now.
+        with contextlib.suppress(FileNotFoundError):
+            found.append((path.stat().st_mtime_ns, path))
+    return [path for _, path in sorted(found)]
+
+
+def _total_size(directory: Path) -> int:
+    total = 0
+    for path in list_files(directory):
+        with contextlib.suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total
 
 
 def read_records(path: Path) -> Iterator[tuple[int, Record]]:
@@ -231,19 +254,13 @@ def _read(head: bytes, read: Callable[[int], bytes], path: Path, offset: int) ->
     if len(head) < HEADER_SIZE:
         return None
     size, kind, packing, writer, run, first, count = _HEADER.unpack_from(head)
-    if (
-        size > BODY_SIZE_MAX + (1 << 20)
-        or packing != 1
-        or kind not in RecordKind._value2member_map_
-    ):
-        raise SpoolDamaged(f"{path}: the record at byte {offset} has an impossible header")
+    header_crc, payload_crc = _CRCS.unpack_from(head, _HEADER.size)
+    if zlib.crc32(head[: _HEADER.size]) != header_crc or packing != 1:
+        raise SpoolDamaged(f"{path}: the header of the record at byte {offset} is damaged")
     packed = read(size)
     if len(packed) < size:
         return None
-    if (
-        zlib.crc32(packed, zlib.crc32(head[: _HEADER.size]))
-        != _CRC.unpack_from(head, _HEADER.size)[0]
-    ):
+    if zlib.crc32(packed) != payload_crc:
         raise SpoolDamaged(f"{path}: the checksum of the record at byte {offset} does not hold")
     return Record(
         RecordKind(kind),

@@ -14,7 +14,13 @@ from typing import Any, Final
 
 from simvue.exception import InvalidValueError
 
+_NO_NUMBERS: Final = (bytes, bytearray, memoryview, array)
+"""``float()`` reads the text of numbers out of buffers, which nobody means."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_FIRST: Final = -62_135_596_800_000_000
+_END: Final = 253_402_300_800_000_000
+"""The years 1 to 9999, UTC, in microseconds: what the text on the wire has room for."""
 
 
 def as_dict(metrics: object) -> dict[Any, Any]:
@@ -44,7 +50,7 @@ def as_number(name: str, value: Any) -> float:
             return value
         if isinstance(value, int):
             return int(value) if -(1 << 63) <= value < (1 << 64) else float(value)
-        if isinstance(value, (bytes, bytearray)):
+        if isinstance(value, _NO_NUMBERS):
             raise TypeError
         if hasattr(type(value), "__index__"):
             # numpy integers, exactly.  Arrays have the method too, and refuse.
@@ -52,6 +58,8 @@ def as_number(name: str, value: Any) -> float:
                 return as_number(name, value.__index__())
             except TypeError:
                 pass
+        if isinstance(value, complex) or getattr(getattr(value, "dtype", None), "kind", "") == "c":
+            raise TypeError
         return float(value)
     except (TypeError, ValueError):
         raise InvalidValueError(f"metric {name!r:.100}: {value!r:.100} is not a number") from None
@@ -90,11 +98,18 @@ def as_microseconds(timestamp: Any) -> int:
         if isinstance(timestamp, str):
             moment = datetime.fromisoformat(timestamp.strip().replace("Z", "+00:00"))
         elif isinstance(timestamp, datetime):
-            moment = timestamp
+            # As a plain one: subclasses, of pandas say, change what astimezone does.
+            day = (timestamp.year, timestamp.month, timestamp.day)
+            clock = (timestamp.hour, timestamp.minute, timestamp.second, timestamp.microsecond)
+            moment = datetime(*day, *clock, tzinfo=timestamp.tzinfo, fold=timestamp.fold)
         else:
             moment = datetime.fromtimestamp(timestamp, timezone.utc)
-        # astimezone takes a naive time for local.
-        return (moment.astimezone(timezone.utc) - _EPOCH) // timedelta(microseconds=1)
+        if moment.tzinfo is None:
+            moment = moment.astimezone()
+        microseconds = (moment - _EPOCH) // timedelta(microseconds=1)
+        if not _FIRST <= microseconds < _END:
+            raise ValueError
+        return microseconds
     except (TypeError, ValueError, OverflowError, OSError):
         raise InvalidValueError(
             f"timestamp {timestamp!r:.100} is neither a datetime nor a text like "
@@ -102,25 +117,50 @@ def as_microseconds(timestamp: Any) -> int:
         ) from None
 
 
-def as_column(name: str, values: Any) -> memoryview[Any]:
-    """Return one array as a contiguous memoryview of float64 ('d') or int64 ('q').
+def as_column(name: str, values: Any) -> memoryview[Any] | list[float]:
+    """Return one array as a contiguous memoryview of float64 ('d') or int64 ('q'), else as a list.
 
-    Arrays of those two kinds are read in place; others are copied.
+    Arrays of those two kinds are read in place.  Everything else is gone through value by
+    value, as a loop of log calls would: the list holds floats, ints and bools.
     """
     try:
         view = memoryview(values)
-    except TypeError:
+    except (TypeError, ValueError):  # no buffer; a kind that buffers do not have
         view = None
     if view is not None and view.ndim != 1:
         raise InvalidValueError(f"log_series: {name!r:.100} has {view.ndim} dimensions, not 1")
     if view is not None and view.c_contiguous and view.format in ("d", "l", "q"):
         return view.cast("B").cast("d" if view.format == "d" else "q")
-    plain = values if view is None else view.tolist()
     try:
-        if all(type(value) is int and -(1 << 63) <= value < 1 << 63 for value in plain):
-            return memoryview(array("q", plain))
+        items = list(values)
+    except TypeError:
+        raise InvalidValueError(f"log_series: {name!r:.100} is not an array") from None
+    plain = []
+    for item in items:
+        if isinstance(item, str):
+            raise InvalidValueError(f"log_series: {name!r:.100} holds text, not numbers")
+        plain.append(as_number(name, item))
+    if all(type(value) is float for value in plain):
         return memoryview(array("d", plain))
-    except (TypeError, ValueError, OverflowError):
-        raise InvalidValueError(
-            f"log_series: {name!r:.100} holds something that is not a number"
-        ) from None
+    return plain
+
+
+def as_steps(steps: Any) -> memoryview[Any]:
+    """Return a block's steps as a contiguous memoryview of int64, each of 0 to 2**63 - 1."""
+    column = as_column("steps", steps)
+    if not isinstance(column, memoryview) or column.format == "d":
+        try:
+            column = memoryview(array("q", [as_step(step) for step in column]))
+        except OverflowError:
+            raise InvalidValueError("a step is not an integer of 0 to 2**63 - 1") from None
+    if len(column) and min(column) < 0:
+        raise InvalidValueError(f"step {min(column)} is not an integer of 0 to 2**63 - 1")
+    return column
+
+
+def as_times(times: Any) -> memoryview[Any]:
+    """Return a block's times as a contiguous memoryview of float64, in seconds."""
+    column = as_column("times", times)
+    if isinstance(column, memoryview) and column.format == "d":
+        return column
+    return memoryview(array("d", [float(time) for time in column]))

@@ -119,7 +119,8 @@ def format_timestamp(microseconds: int) -> str:
     """Write microseconds since the epoch as the wire has them: UTC, no zone, six digits."""
     seconds, fraction = divmod(microseconds, 1_000_000)
     moment = datetime.fromtimestamp(seconds, timezone.utc)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{fraction:06d}"
+    # Not by strftime, whose years before 1000 have fewer digits on Linux.
+    return f"{moment.replace(tzinfo=None).isoformat()}.{fraction:06d}"
 
 
 def parse_timestamp(text: str) -> int:

@@ -16,8 +16,8 @@ import math
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from ..exception import ConfigurationError
@@ -25,19 +25,17 @@ from .files import Sections, read_files
 from .settings import SETTINGS, Setting, Table
 
 
-@dataclass(frozen=True)
-class RunDefaults:
+class RunDefaults(NamedTuple):
     """What a run is called and carries when ``init`` is not told otherwise."""
 
     name: str | None = None
     description: str | None = None
     tags: tuple[str, ...] = ()
     folder: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True)
-class Config:
+class Config(NamedTuple):
     """All settings of one run or client; times in seconds, sizes in bytes.
 
     ``url`` has no trailing slash and no ``/api``.  ``url_source`` and ``token_source`` say in
@@ -48,7 +46,7 @@ class Config:
     cache: Path
     url: str | None = None
     url_source: str | None = None
-    token: str | None = field(default=None, repr=False)
+    token: str | None = None
     token_source: str | None = None
     ca_file: Path | None = None
     profile: str | None = None
@@ -62,6 +60,11 @@ class Config:
     linger: float = 600.0
     exposed: Path | None = None
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        # A repr ends up in logs and tracebacks.
+        shown = (f"{k}={v!r}" for k, v in zip(self._fields, self, strict=True) if k != "token")
+        return f"Config({', '.join(shown)})"
 
     def require_server(self) -> tuple[str, str]:
         """Return (url, token); raise ConfigurationError that says how to set what is missing."""

@@ -6,7 +6,6 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +16,6 @@ CONFIG_FILE_NAMES: Final = ("simvue.toml", ".simvue.toml")
 """Each is searched from the working directory up to the root, then in the home directory."""
 
 
-@dataclass
 class Sections:
     """Top-level sections as found, the file each came from, and what there is to say of them.
 
@@ -25,11 +23,12 @@ class Sections:
     ``exposed`` is a file that holds a token and that everybody can read.
     """
 
-    tables: dict[str, Table] = field(default_factory=dict)
-    files: dict[str, Path] = field(default_factory=dict)
-    labels: dict[str, str] = field(default_factory=dict)
-    exposed: Path | None = None
-    notes: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.tables: dict[str, Table] = {}
+        self.files: dict[str, Path] = {}
+        self.labels: dict[str, str] = {}
+        self.exposed: Path | None = None
+        self.notes: list[str] = []
 
     def add(self, tables: Table, file: Path) -> None:
         """Take the sections of *file*, each whole: they replace, they do not merge."""

@@ -219,7 +219,7 @@ def test_the_shipper_leaves_when_nobody_is_left_and_takes_its_files_along(node: 
     node.simulate("run = Run(); run.init('brief'); run.log_metrics({'x': 1.0}); run.close()")
     eventually(lambda: not node.shippers(), "the shipper leaves")
     left = {path.name for path in node.runtime.iterdir()}
-    assert left <= {"shipper.lock", "shipper.log"}
+    assert left <= {"shipper.lock", "shipper.log", "shipper.starting"}
 
 
 def test_a_refused_token_raises_in_init_and_names_its_source_only(node: Node) -> None:
@@ -245,3 +245,28 @@ def test_a_disabled_run_records_nothing_and_needs_nothing(node: Node) -> None:
     )
     assert "True True True False" in output
     assert not node.shippers()
+
+
+def test_ranks_that_start_together_share_one_shipper_and_all_hear_of_it(node: Node) -> None:
+    """None finds a shipper, one starts it, and every question is answered."""
+    ranks = [
+        node.start(f"""
+            sys.stdin.readline()
+            run = Run()
+            run.init("rank-{rank}", no_color=True)
+            run.log_metrics({{"x": {rank}.0}})
+            print("sent", run.close())
+        """)
+        for rank in range(12)
+    ]
+    for rank in ranks:
+        assert rank.stdin is not None
+        rank.stdin.write("\n")
+        rank.stdin.flush()
+    eventually(node.shippers, "a shipper")
+    assert len(node.shippers()) == 1
+    for number, rank in enumerate(ranks):
+        output, _ = rank.communicate(timeout=60)
+        assert output == "sent True\n", output
+        run = node.run_id(f"rank-{number}")
+        assert list(node.client.get_series(run, "x").values) == [float(number)]

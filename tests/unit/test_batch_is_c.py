@@ -16,7 +16,7 @@ from Cython.Compiler.Main import compile as cythonize
 SOURCE = Path(__file__).parents[2] / "simvue" / "_batch.pyx"
 LINE = "# ==== Encode and publish: no Python below this line ="
 
-WORDS = {"number", "first_row", "published", "dropped", "shipped", "returned"}
+WORDS = {"number", "first_row", "published", "dropped", "sealed", "shipped", "returned"}
 """The words of a header that one process writes while another may read."""
 
 
@@ -105,6 +105,7 @@ def test_who_reads_a_word_of_the_other_side_acquires_it(generated: Generated) ->
     for name, expected in (
         ("7Segment_6number___get__", [("load_acquire", "number")]),
         ("9published___get__", [("load_acquire", "published")]),
+        ("6sealed___get__", [("load_acquire", "sealed")]),
         ("7shipped___get__", [("load_acquire", "shipped")]),
         ("8returned___get__", [("load_acquire", "returned")]),
         ("7is_free___get__", [("load_acquire", "returned"), ("load_relaxed", "number")]),
@@ -119,6 +120,12 @@ def test_a_switch_stores_the_number_last(generated: Generated) -> None:
         ("store_relaxed", "first_row"),
         ("store_relaxed", "dropped"),
         ("store_release", "number"),
+    ]
+
+
+def test_a_filling_is_sealed_behind_its_last_count(generated: Generated) -> None:
+    assert list(accesses(function(generated.c, "6Stream_\\d+seal"))) == [
+        ("store_release", "sealed")
     ]
 
 
