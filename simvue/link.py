@@ -32,7 +32,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from simvue.queue import SOCKET_NAME, Runtime, Starter, this_process
+from simvue.runtime import SOCKET_NAME, Runtime, Starter, this_process
 
 _logger = logging.getLogger("simvue")
 

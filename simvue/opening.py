@@ -12,7 +12,8 @@ from typing import Any
 from simvue import wire
 from simvue.delivery import Reply
 from simvue.destination import Destination
-from simvue.queue import Intake, Kind, Piece
+from simvue.intake import Intake, Piece
+from simvue.runtime import Kind
 from simvue.spool import Record, RecordKind
 
 _NO_WRITER = "0" * wire.ID_SIZE

@@ -43,7 +43,8 @@ from simvue.exception import (
 )
 from simvue.link import this_link
 from simvue.names import random_name
-from simvue.queue import ROWS, WAIT_MS_MAX, Queue, this_process
+from simvue.queue import ROWS, WAIT_MS_MAX, Queue
+from simvue.runtime import this_process
 from simvue.wire import TERMINAL, new_id
 
 _logger = logging.getLogger("simvue")

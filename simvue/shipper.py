@@ -32,12 +32,11 @@ from simvue.backlog import Backlog
 from simvue.delivery import Outcome, Reply
 from simvue.destination import Destination
 from simvue.exception import ConfigurationError
+from simvue.intake import Intake, Piece
 from simvue.opening import Call, Opening, without_token
-from simvue.queue import (
+from simvue.runtime import (
     LOCK_NAME,
     SOCKET_NAME,
-    Intake,
-    Piece,
     Runtime,
     is_alive,
     list_processes,

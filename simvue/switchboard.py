@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from simvue.delivery import Reply
-from simvue.queue import SOCKET_NAME, Runtime
+from simvue.runtime import SOCKET_NAME, Runtime
 
 
 class Client:

@@ -14,7 +14,8 @@ import msgpack
 import pytest
 
 from simvue._batch import SEGMENT_HEADER_SIZE, Segment, Stream, Writer
-from simvue.queue import Intake, Piece, Runtime, parse_segment_name, this_process
+from simvue.intake import Intake, Piece
+from simvue.runtime import Runtime, parse_segment_name, this_process
 
 
 class Lane:
@@ -125,5 +126,5 @@ def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runtime:
     """This process's runtime directory, which nobody else knows."""
     monkeypatch.setenv("SIMVUE_RUNTIME_DIRECTORY", str(tmp_path / "runtime"))
     # Whatever entry another test has made stands in another directory.
-    monkeypatch.setattr("simvue.queue._process", None)
+    monkeypatch.setattr("simvue.runtime._process", None)
     return this_process().runtime

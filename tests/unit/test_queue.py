@@ -23,10 +23,9 @@ from fix_queue import Shipper
 from simvue import queue
 from simvue._batch import SEGMENT_HEADER_SIZE, Stream, Writer
 from simvue.exception import ConfigurationError, InvalidValueError
-from simvue.queue import (
-    SEGMENT_SIZE_FIRST,
+from simvue.queue import SEGMENT_SIZE_FIRST, Queue
+from simvue.runtime import (
     Process,
-    Queue,
     Runtime,
     is_alive,
     list_processes,

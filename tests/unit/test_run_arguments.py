@@ -26,7 +26,7 @@ from simvue.exception import (
     NotInitialisedError,
     SimvueRunError,
 )
-from simvue.queue import Runtime, parse_segment_name
+from simvue.runtime import Runtime, parse_segment_name
 
 
 @pytest.fixture(autouse=True)

@@ -26,7 +26,8 @@ from typing import Any, NamedTuple, cast
 
 import pytest
 
-from simvue.queue import Intake, Runtime
+from simvue.intake import Intake
+from simvue.runtime import Runtime
 
 PAGE = Path(__file__).parents[2] / "docs" / "design" / "queue.md"
 
