@@ -60,9 +60,6 @@ cdef extern from *:
         "6061626364656667686970717273747576777879"
         "8081828384858687888990919293949596979899";
 
-    /* Bytes of the length behind the msgpack tags C4 to DF that have one. */
-    static const uint8_t WIDTHS[28] = {1, 2, 4, [0xD9 - 0xC4] = 1, 2, 4, 2, 4, 2, 4};
-
     static inline int64_t monotonic_ns(void) {
         struct timespec t;
         clock_gettime(CLOCK_MONOTONIC, &t);
@@ -102,7 +99,6 @@ cdef extern from *:
     uint32_t swap32(uint32_t word) noexcept nogil
     uint16_t swap16(uint16_t word) noexcept nogil
     const char PAIRS[200]
-    const uint8_t WIDTHS[28]
     void *memcpy(void *to, const void *start, size_t size) noexcept nogil
 
 

@@ -9,8 +9,6 @@ SEGMENT_HEADER_SIZE: int
 Number = SupportsFloat | str
 Timestamp = datetime | str | float
 
-def cut_rows(body: bytes, start: int, rows_max: int, size_max: int) -> list[tuple[int, int]]: ...
-
 class Segment:
     name: str
     capacity: int

@@ -540,34 +540,6 @@ _bound_method.ml_flags = METH_FASTCALL | METH_KEYWORDS
 _bound_method.ml_doc = b"log($self, *values, step=None, time=None, timestamp=None)\n--\n\nRecord one value per bound name."
 
 
-def cut_rows(bytes body not None, Py_ssize_t start, Py_ssize_t rows_max, Py_ssize_t size_max):
-    """Say where to cut the rows of *body*, which begin at byte *start*, for a server that takes less.
-
-    Returns [(rows, end), ...]: so many rows up to byte *end*, at most *rows_max* rows and, but for
-    a row that is larger by itself, *size_max* bytes each.  Raises ValueError if the bytes are no rows.
-    """
-    cdef const uint8_t *first = <const uint8_t *>PyBytes_AS_STRING(body)
-    cdef const uint8_t *end = first + PyBytes_GET_SIZE(body)
-    cdef const uint8_t *at = first + start
-    cdef const uint8_t *begin = at
-    cdef const uint8_t *after
-    cdef Py_ssize_t rows = 0
-    cdef list cuts = []
-    while at < end:
-        after = skip(at, end)
-        if after is NULL:
-            raise ValueError(f"no row at byte {at - first}")
-        if rows and (rows == rows_max or after - begin > size_max):
-            cuts.append((rows, at - first))
-            begin = at
-            rows = 0
-        rows += 1
-        at = after
-    if rows:
-        cuts.append((rows, at - first))
-    return cuts
-
-
 # ==== Gather ============================================================================
 # Python -> C.  May raise; writes nothing that anyone else can see.
 
@@ -977,46 +949,3 @@ cdef bint append_bytes(Place *place, const char *row, size_t size) noexcept nogi
         return False
     publish(place, put_bytes(place.rows + place.used, row, size))
     return True
-
-
-cdef const uint8_t *skip(const uint8_t *at, const uint8_t *end) noexcept nogil:
-    """Return the first byte behind the msgpack object at *at*; NULL if it does not end before *end*."""
-    cdef uint64_t left = 1
-    cdef uint64_t size
-    cdef uint8_t tag
-    cdef int width, _
-    while left:
-        if at >= end:
-            return NULL
-        tag = at[0]
-        at += 1
-        left -= 1
-        size = 0
-        if tag < 0x80 or tag >= 0xE0 or tag == 0xC0 or tag == 0xC2 or tag == 0xC3:
-            continue
-        elif tag < 0x90:
-            left += 2 * (tag & 0x0F)
-        elif tag < 0xA0:
-            left += tag & 0x0F
-        elif tag < 0xC0:
-            size = tag & 0x1F
-        elif 0xCC <= tag <= 0xD3 or tag == 0xCA or tag == 0xCB:
-            # Numbers: CA CB float; CC to CF and D0 to D3 integers of 1, 2, 4, 8 bytes.
-            size = 4 if tag == 0xCA else 8 if tag == 0xCB else 1 << (tag & 3)
-        elif 0xC4 <= tag <= 0xC6 or 0xD9 <= tag <= 0xDF:
-            # A length of 1, 2 or 4 bytes first: of bytes or text, or the count of members.
-            width = WIDTHS[tag - 0xC4]
-            if width > end - at:
-                return NULL
-            for _ in range(width):
-                size = size << 8 | at[0]
-                at += 1
-            if tag >= 0xDC:
-                left += size if tag <= 0xDD else 2 * size
-                size = 0
-        else:
-            return NULL
-        if size > <uint64_t>(end - at):
-            return NULL
-        at += size
-    return at
