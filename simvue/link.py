@@ -58,7 +58,8 @@ class Link:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._pid = os.getpid()
-        self._start = False
+        self.starts = True
+        """Whether it may start a shipper; not where the site does (SIMVUE_SHIPPER=external)."""
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
         self._saying = threading.Lock()
@@ -67,10 +68,10 @@ class Link:
         self.runs: dict[str, Callable[[], None]] = {}
         """The open runs of this process, and what to do when the server aborts one."""
 
-    def ask(self, message: dict[str, Any], timeout_s: float, start: bool) -> dict[str, Any] | None:
+    def ask(self, message: dict[str, Any], timeout_s: float) -> dict[str, Any] | None:
         """Send a question and wait for its answer; None if none came within *timeout_s* seconds.
 
-        With *start*, a shipper is started if none is there.
+        A shipper is started if none is there.
         """
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
@@ -78,7 +79,7 @@ class Link:
             arrived = threading.Event()
             self._answers[number] = (arrived, {})
             try:
-                if not self._connect(deadline, start):
+                if not self._connect(deadline):
                     return None
                 if not self.tell({"ask": number, **message}):
                     continue
@@ -121,7 +122,7 @@ class Link:
         """Have a shipper again if the last one went; False if none can be had in that time."""
         if self._socket is not None:
             return True
-        if not self._connect(time.monotonic() + timeout_s, self._start):
+        if not self._connect(time.monotonic() + timeout_s):
             return False
         return self.tell({"hello": list(self.runs)})
 
@@ -129,13 +130,12 @@ class Link:
         """Whether this is still the link of this process to *runtime*; not so in a forked child."""
         return self._pid == os.getpid() and self._runtime is runtime
 
-    def _connect(self, deadline: float, start: bool) -> bool:
+    def _connect(self, deadline: float) -> bool:
         with self._lock:
-            self._start = start
             if self._socket is not None:
                 return True
             connection = connect(self._runtime)
-            if connection is None and start:
+            if connection is None and self.starts:
                 connection = self._start_and_connect(deadline)
             if connection is None:
                 return False

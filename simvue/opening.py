@@ -46,6 +46,8 @@ class Opening:
     calls: deque[Call] = field(default_factory=deque)
     retry: deque[tuple[Intake, Piece]] = field(default_factory=deque)
     """Pieces that were sent and did not arrive."""
+    open_count: int = 0
+    """How many objects of the process have the run open: one, or a pickled one beside it."""
     opened: dict[str, Any] | None = None
     """The open call, token included; kept for a server that has to be told again."""
     destination: Destination | None = None
@@ -66,6 +68,11 @@ class Opening:
     to_spool: bool = False
     """The process cannot wait any longer: everything goes to disk."""
     ended: bool = False
+
+    @property
+    def creates(self) -> bool:
+        """Whether the open call can make, or restart, the run on a server that lacks it."""
+        return bool(self.opened and (self.opened.get("run") or self.opened.get("changes")))
 
     @property
     def offline(self) -> bool:
@@ -130,7 +137,8 @@ class Opening:
         """Note that the first of the calls is carried out, or safe on disk."""
         self.calls.popleft()
         if call.content["call"] == "end":
-            self.ended = True
+            self.open_count -= 1
+            self.ended = self.open_count <= 0
         if call.last:
             call.piece.done = True
 

@@ -55,7 +55,8 @@ class Queue:
 
     ``stream`` is what rows are written to.  *on_roll* is called when a segment is full,
     *on_stall* when the shipper makes no progress: it may be gone.  After a fork the stream has
-    left its parent's segments, and the first roll makes this queue a new writer.
+    left its parent's segments; the child's first roll makes this queue a new writer and calls
+    *on_fork*.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Queue:
         wait_ms_max: float = WAIT_MS_MAX,
         on_roll: Callable[[], object] = lambda: None,
         on_stall: Callable[[], object] = lambda: None,
+        on_fork: Callable[[], object] = lambda: None,
     ) -> None:
         self.run = run
         self.kind: Kind = kind
@@ -76,6 +78,7 @@ class Queue:
         self.wait_ms_max = wait_ms_max
         self._on_roll = on_roll
         self._on_stall = on_stall
+        self._on_fork = on_fork
         self.stream = Stream(self.roll)
         self._begin()
 
@@ -97,6 +100,7 @@ class Queue:
         """
         if self._pid != os.getpid():
             self._begin()
+            self._on_fork()
         with self._rolling:
             if stream.fits(size):
                 # Another thread rolled while this one waited for the lock.

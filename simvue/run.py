@@ -41,7 +41,7 @@ from simvue.exception import (
     SimvueRunError,
     UnauthorisedError,
 )
-from simvue.link import this_link
+from simvue.link import Link, this_link
 from simvue.names import random_name
 from simvue.queue import ROWS, WAIT_MS_MAX, Queue
 from simvue.runtime import this_process
@@ -105,7 +105,7 @@ class Run(_batch.Writer):
         self._blocking = False
         self._dropped = 0
         self._queues: tuple[Queue, Queue, Queue] | None = None
-        self._pid = os.getpid()
+        self._owner = self._joined = 0
         self._start = time.monotonic()
         _logger.setLevel(logging.DEBUG if debug else logging.INFO)
 
@@ -204,11 +204,7 @@ class Run(_batch.Writer):
         self._config = config = self._load(mode)
         found: dict[str, Any] | None = None
         if mode == "online":
-            asked = this_link().ask(
-                {"find": key, "server": self._server()},
-                config.init_timeout,
-                config.shipper == "auto",
-            )
+            asked = self._link().ask({"find": key, "server": self._server()}, config.init_timeout)
             self._raise_refusal(asked)
             found = asked["content"] if asked and asked["outcome"] == "DONE" else None
         if found is None:
@@ -272,23 +268,57 @@ class Run(_batch.Writer):
         config, run = self._config, self._id
         assert config is not None
         assert run is not None
-        size, policy = config.buffer_size, self._policy or config.policy
+        self._make_queues(run)
+        self._owner = self._joined = os.getpid()
+        self._write_open(call)
+        _open_runs.add(self)
+        _watch_the_end()
+        link, process = self._link(), this_process().id
+        link.runs[run] = self._aborted
+        asked = link.ask({"open": run, "process": process}, config.init_timeout)
+        try:
+            self._raise_refusal(asked)
+        except SimvueRunError:
+            link.tell({"forget": run, "process": process})
+            self._forget()
+            raise
+        if not call["created"]:
+            assert self._queues is not None
+            self._attach(self._queues[0].stream, self._queues[1].stream)
+        self._start = time.monotonic()
+        content = (asked or {}).get("content") or {}
+        self._id = content.get("id") or self._id
+        self._name = content.get("name") or self._name
+        if self._mode == "online" and (asked is None or asked["outcome"] != "DONE"):
+            detail = asked["detail"] if asked else "no shipper answered in time"
+            _logger.warning(
+                "run %s is not registered yet (%s); it goes on, and is sent as soon as possible",
+                self._name, detail,
+            )  # fmt: skip
+
+    def _make_queues(self, run: str) -> None:
+        config = self._config
+        assert config is not None
         wait_ms_max = math.inf if self._blocking else WAIT_MS_MAX
         metrics, events = (
             Queue(
                 run,
                 kind,
-                size_max=size,
-                policy=policy,
+                size_max=config.buffer_size,
+                policy=self._policy or config.policy,
                 wait_ms_max=wait_ms_max,
                 on_roll=lambda: this_link().nudge(),
                 on_stall=lambda: this_link().revive(),
+                on_fork=self._join,
             )
             for kind in ROWS
         )
-        calls = Queue(run, "calls")
-        self._queues = (metrics, events, calls)
-        self._pid = os.getpid()
+        self._queues = (metrics, events, Queue(run, "calls"))
+
+    def _write_open(self, call: dict[str, Any]) -> None:
+        """Append an open call: *call*, and where the rows behind it go."""
+        config = self._config
+        assert config is not None
         offline = self._mode == "offline"
         self._write_call(
             {
@@ -300,33 +330,54 @@ class Run(_batch.Writer):
                 "linger": config.linger,
             }
         )
+
+    def _join(self) -> None:
+        """Take part in the run from a process that did not open it: a fork, an unpickled one."""
+        if self._joined != os.getpid():
+            self._joined = os.getpid()
+            self._write_open({"call": "open", "run": None, "created": False, "joined": True})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle a handle: what comes of it records into the same run, as a writer of its own.
+
+        Holds neither rows nor the token, which the other process takes from its own
+        configuration, or its node's shipper has already.
+        """
+        state = {
+            "run": self._local_id if self._queues else None,
+            "_id": self._id,
+            "_name": self._name,
+            "_status": self._status,
+            "_mode": self._mode,
+            "_settings": {**self._settings, "token": None},
+            "_policy": self._policy,
+            "_blocking": self._blocking,
+        }
+        return _unpickle, (type(self), state)
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        Run.__init__(self)
+        run = state.pop("run")
+        self.__dict__.update(state)
+        if self._mode == "disabled":
+            self._silence()
+        if run is None:
+            return
+        self._config = config = load(**self._settings)  # type: ignore[arg-type]
+        self._make_queues(run)
         _open_runs.add(self)
-        _watch_the_end()
-        link, process = this_link(), this_process().id
-        link.runs[run] = self._aborted
-        asked = link.ask(
-            {"open": run, "process": process},
-            config.init_timeout,
-            config.shipper == "auto",
-        )
-        try:
-            self._raise_refusal(asked)
-        except SimvueRunError:
-            link.tell({"forget": run, "process": process})
-            self._forget()
-            raise
-        if not call["created"]:
-            self._attach(metrics.stream, events.stream)
-        self._start = time.monotonic()
-        content = (asked or {}).get("content") or {}
-        self._id = content.get("id") or self._id
-        self._name = content.get("name") or self._name
-        if not offline and (asked is None or asked["outcome"] != "DONE"):
-            detail = asked["detail"] if asked else "no shipper answered in time"
-            _logger.warning(
-                "run %s is not registered yet (%s); it goes on, and is sent as soon as possible",
-                self._name, detail,
-            )  # fmt: skip
+        if self._mode == "offline" or (config.url and config.token):
+            self._join()
+        assert self._queues is not None
+        if self._status == "running":
+            self._attach(self._queues[0].stream, self._queues[1].stream)
+
+    def _link(self) -> Link:
+        """Return this process's link to the shipper, told whether it may start one."""
+        assert self._config is not None
+        link = this_link()
+        link.starts = self._config.shipper == "auto"
+        return link
 
     def _raise_refusal(self, asked: dict[str, Any] | None) -> None:
         config = self._config
@@ -446,10 +497,8 @@ class Run(_batch.Writer):
     def _end(self, status: str) -> bool:
         if self._queues is None:
             return self._mode != "disabled"
-        if self._pid != os.getpid():
-            # A forked child sends what it logged; the run is its parent's to end.
-            return self._wait_until_sent()
-        if self._status == "running":
+        # Another process, a fork say, sends what it logged; the run is not its to end.
+        if self._status == "running" and self._owner == os.getpid():
             self._write_call({"call": "update", "changes": {"status": status}})
             self._status = status
         return self._tidy_run()
@@ -459,6 +508,11 @@ class Run(_batch.Writer):
         if self._queues is None:
             return True
         self._detach()
+        if self._joined != os.getpid() and not any(queue.mark[1] for queue in self._queues):
+            # A fork that never logged leaves no trace.
+            self._forget()
+            return True
+        self._join()
         self._write_call({"call": "end"})
         sent = self._wait_until_sent()
         self._forget()
@@ -475,7 +529,8 @@ class Run(_batch.Writer):
         config, run = self._config, self._local_id
         assert self._queues is not None
         assert config is not None
-        link, process = this_link(), this_process().id
+        link, process = self._link(), this_process().id
+        link.revive()
         begun = time.monotonic()
         deadline = begun + config.close_timeout
         spool_at = max(begun, deadline - _SPOOL_BEFORE_S)
@@ -582,6 +637,12 @@ def _close_all() -> None:
         else:
             run._record_failure(*_failure)
             run._end("terminated" if issubclass(_failure[0], KeyboardInterrupt) else "failed")
+
+
+def _unpickle(cls: type[Run], state: dict[str, Any]) -> Run:
+    run = cls.__new__(cls)
+    run._restore(state)
+    return run
 
 
 def _announce(text: str, url: str | None) -> None:

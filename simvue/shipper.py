@@ -69,6 +69,9 @@ DEATHS_S: Final = 1.0
 HEARTBEAT_S_MAX: Final = 60.0
 """What official clients keep to; a third of the run's timeout if that is shorter."""
 
+REGISTER_AGAIN_S: Final = 5.0
+"""Between two tries of rows whose run is registered elsewhere, and is not yet; chosen."""
+
 TERMINATE_S: Final = 5.0
 """What a scheduler grants between SIGTERM and SIGKILL, at the least."""
 
@@ -245,7 +248,9 @@ class Shipper:
         calls = opening.take_calls(now)
         for call in calls:
             if call.is_open:
-                self._open(opening, call.content)
+                opening.open_count += 1
+                if opening.opened is None or not call.content.get("joined"):
+                    self._open(opening, call.content)
         if calls:
             # Rows that the calls stand behind may lie in segments made since the last listing.
             self._list()
@@ -272,6 +277,7 @@ class Shipper:
         if content is None:
             return False
         self._open(opening, content)
+        opening.open_count += 1
         opening.registered = True
         return True
 
@@ -334,10 +340,17 @@ class Shipper:
     def _register_again(self, opening: Opening) -> None:
         """Tell a server that does not know the run, restored from a backup say, once more."""
         opening.registered = False
-        assert opening.opened is not None
-        if not opening.calls or not opening.calls[0].is_open:
+        creator = next(
+            (o for o in self._openings.values() if o.run == opening.run and o.creates), None
+        )
+        if creator is None:
+            # Some other node's shipper registers it; rows are tried again then.
+            opening.registered = True
+            opening.paused_until = time.monotonic() + REGISTER_AGAIN_S
+        elif not opening.calls or not opening.calls[0].is_open:
+            assert creator.opened is not None
             nothing = Piece(0, 0, b"")
-            opening.calls.appendleft(Call(opening.opened, nothing, 0, last=False))
+            opening.calls.appendleft(Call(creator.opened, nothing, 0, last=False))
 
     def _send_rows(self, opening: Opening, destination: Destination, now: float) -> bool:
         moved = False
