@@ -69,6 +69,60 @@ cdef extern from *:
     """
     char *make_fork_page() noexcept nogil
 
+cdef extern from *:
+    """
+    #include <signal.h>
+    #include <unistd.h>
+
+    /* What batch systems end a job with.  A handler in Python would run only between two of
+       its instructions, and make a code unkillable that is inside a long C or MPI call. */
+    static const int NOTED[] = {SIGTERM, SIGHUP, SIGXCPU};
+
+    /* One word for each open run, in the first segment of its calls; chosen: a process has few. */
+    static uint32_t *noted_in[64];
+    static pid_t noted_by;
+
+    static void note_signal(int number) {
+        /* Only stores: nothing else is safe here.  A fork has its parent's handler, and its
+           death is not the run's. */
+        if (getpid() == noted_by)
+            for (int i = 0; i < 64; i++) {
+                uint32_t *word = __atomic_load_n(&noted_in[i], __ATOMIC_RELAXED);
+                if (word) __atomic_store_n(word, (uint32_t)number, __ATOMIC_RELEASE);
+            }
+        /* SA_RESETHAND has put the default back: the process dies as it would have. */
+        raise(number);
+    }
+
+    static void note_signals_in(uint32_t *word) {
+        if (noted_by != getpid()) {
+            noted_by = getpid();
+            for (int i = 0; i < 64; i++) noted_in[i] = 0;
+        }
+        for (int i = 0; i < 64; i++)
+            if (!noted_in[i]) {
+                __atomic_store_n(&noted_in[i], word, __ATOMIC_RELAXED);
+                break;
+            }
+        for (unsigned i = 0; i < sizeof NOTED / sizeof *NOTED; i++) {
+            struct sigaction now;
+            /* Where the simulation, or MPI, has a handler of its own, it knows better. */
+            if (sigaction(NOTED[i], 0, &now) || now.sa_handler != SIG_DFL) continue;
+            now.sa_handler = note_signal;
+            now.sa_flags = SA_RESETHAND | SA_NODEFER;
+            sigemptyset(&now.sa_mask);
+            sigaction(NOTED[i], &now, 0);
+        }
+    }
+
+    static void forget_signals_in(uint32_t *word) {
+        for (int i = 0; i < 64; i++)
+            if (noted_in[i] == word) __atomic_store_n(&noted_in[i], 0, __ATOMIC_RELAXED);
+    }
+    """
+    void note_signals_in(uint32_t *word) noexcept nogil
+    void forget_signals_in(uint32_t *word) noexcept nogil
+
 SEGMENT_HEADER_SIZE = SEGMENT_HEADER
 
 cdef char *_own = make_fork_page()
@@ -172,6 +226,22 @@ cdef class Segment:
     def dropped(self):
         """Rows that the writer lost to a full queue, in all, when it last wrote here."""
         return load_relaxed(&self.header.dropped)
+
+    @property
+    def signal(self):
+        """The signal that ended the process, if it was one that is noted; 0 otherwise."""
+        return self.header.signal
+
+    def note_signals(self):
+        """Have SIGTERM, SIGHUP and SIGXCPU noted here before they end the process as ever.
+
+        Only where they would: a handler that somebody installed is left alone.
+        """
+        note_signals_in(&self.header.signal)
+
+    def forget_signals(self):
+        """Note no more signals here: the run is closed."""
+        forget_signals_in(&self.header.signal)
 
     def copy(self, bytes header not None, uint32_t start, uint32_t end):
         """Return *header* and the bytes from *start* to *end*; the caller read ``published`` before."""

@@ -1,10 +1,15 @@
-"""What a run records unasked about where it runs; read from files, no process is started."""
+"""What a run records unasked about where it runs and what launched it.
+
+Read from files and the environment; no process is started.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 from typing import Any
+
+from simvue.launch import Launch
 
 
 def system() -> dict[str, Any]:
@@ -22,6 +27,15 @@ def system() -> dict[str, Any]:
         "cpu": {"arch": uname.machine, "processor": _processor()},
         "gpu": {},
     }
+
+
+def launched_by(launch: Launch) -> dict[str, Any]:
+    """Return what the metadata of a run says of its launch, ``simvue.launch.*`` in filters.
+
+    Empty for a process that somebody just started.
+    """
+    attributes = launch.attributes()
+    return {"simvue": {"launch": attributes}} if attributes else {}
 
 
 def _working_directory() -> str:

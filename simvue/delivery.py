@@ -113,13 +113,17 @@ def deliver_call(remote: Remote, run: str, call: Mapping[str, Any]) -> Reply:
     """Carry out one call on *run*; doing it twice changes nothing.  Never raises.
 
     ``open`` creates the run or, without ``run``, changes one that is there; ``update`` is a
-    partial update, ``tags`` adds to the tags there are, ``end`` says that no more follows.
+    partial update, ``tags`` adds to the tags there are, ``event`` is one of the
+    shipper's own, ``end`` says that no more follows.
     """
     try:
         if call["call"] == "open" and call.get("run") is not None:
             return _create(remote, call["run"])
         if call["call"] == "tags":
             return _add_tags(remote, run, call["tags"])
+        if call["call"] == "event":
+            body = body_header(run, "events", 1) + msgpack.packb(call["event"])
+            return deliver_body(remote, "events", call["writer"], 0, 1, body)
         if not call.get("changes"):
             return Reply(Outcome.DONE)
         reply = judge(remote.send("PUT", route("runs", run), json=call["changes"]))

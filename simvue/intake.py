@@ -77,6 +77,11 @@ class Intake:
         return list(self._segments)
 
     @property
+    def signal(self) -> int:
+        """The signal that ended the writer's process, if it was one that is noted; else 0."""
+        return max((s.signal for s in self._segments.values()), default=0)
+
+    @property
     def dropped(self) -> int:
         """Rows the writer lost to a full queue."""
         return max((s.dropped for s in self._segments.values()), default=0)

@@ -7,7 +7,7 @@ A Unix socket in the runtime directory; JSON, a message a line::
                       {"flush": <run>, "process": <id>}              all is due now
                       {"spool": <run>, "process": <id>}              all that waits goes to disk
                       {"forget": <run>, "process": <id>}             there is no such run
-                      {"hello": [<run>, ...]}                        to a new shipper: mine
+                      {"hello": [<run>, ...], "process": <id>}       to a new shipper: mine
                       (an empty line)                                a segment is full
     shipper -> run    {"answer": 1, ...}  {"abort": <run>}  {"warn": <text>}
 
@@ -124,7 +124,7 @@ class Link:
             return True
         if not self._connect(time.monotonic() + timeout_s):
             return False
-        return self.tell({"hello": list(self.runs)})
+        return self.tell({"hello": list(self.runs), "process": this_process().id})
 
     def belongs_to(self, runtime: Runtime) -> bool:
         """Whether this is still the link of this process to *runtime*; not so in a forked child."""

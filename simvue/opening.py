@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import signal
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from simvue import wire
+from simvue.death import Witness
 from simvue.delivery import Reply
 from simvue.destination import Destination
 from simvue.intake import Intake, Piece
@@ -68,6 +71,11 @@ class Opening:
     to_spool: bool = False
     """The process cannot wait any longer: everything goes to disk."""
     ended: bool = False
+    died: bool = False
+    """The process is gone; an ``end`` call may have come before."""
+    mourned: bool = False
+    """The cause of its death is among the calls, or there is nothing to say of it."""
+    witness: Witness | None = None
 
     @property
     def creates(self) -> bool:
@@ -141,6 +149,43 @@ class Opening:
             self.ended = self.open_count <= 0
         if call.last:
             call.piece.done = True
+
+    def mourn(self) -> None:
+        """Add calls that tell how the process ended, if it left its run open."""
+        self.mourned = True
+        witness, self.witness = self.witness, None
+        death = witness.testify() if witness else None
+        if witness:
+            witness.close()
+        if self.opened is None or self.open_count <= 0:
+            return
+        if self.opened.get("joined") or self.opened["created"]:
+            return
+        signals = [i.signal for i in self.intakes.values() if i.kind == "calls" and i.signal]
+        changes: dict[str, Any] = {}
+        if signals:
+            words = f"it was ended by {signal.Signals(signals[0]).name}"
+            changes["status"] = "terminated"
+        elif death is not None:
+            words = death.words
+            # Of a process killed from outside the server says `lost`, when it stays silent.
+            if death.failed and not death.killed:
+                changes["status"] = "failed"
+        else:
+            words = "it vanished, and nobody saw how"
+        message = f"The process that recorded this run is gone and did not close it: {words}."
+        changes["metadata"] = {"simvue": {"end": words}}
+        event = {
+            "call": "event",
+            "writer": wire.new_id(),
+            "event": {
+                "message": message,
+                "timestamp": wire.format_timestamp(time.time_ns() // 1000),
+                "log_level": "error",
+            },
+        }
+        for content in (event, {"call": "update", "changes": changes}):
+            self.calls.append(Call(content, Piece(0, 0, b""), 0, last=False))
 
     def inherit(self, parent: Opening) -> None:
         """Send what a forked child logs where its parent's rows go."""

@@ -8,12 +8,15 @@ opens a connection to a server or imports what could.
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import json
 import logging
 import math
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
@@ -34,13 +37,14 @@ from simvue.arguments import (
     shell_variables,
 )
 from simvue.config import Config, load
-from simvue.context import system
+from simvue.context import launched_by, system
 from simvue.exception import (
     InvalidValueError,
     NotInitialisedError,
     SimvueRunError,
     UnauthorisedError,
 )
+from simvue.launch import this_launch
 from simvue.link import Link, this_link
 from simvue.names import random_name
 from simvue.queue import ROWS, WAIT_MS_MAX, Queue
@@ -59,6 +63,11 @@ _CLOSE_SLICE_S_MAX: Final = 0.02
 
 Mode = Literal["online", "offline", "disabled"]
 Policy = Literal["wait", "drop"]
+AbortAction = Literal["terminate", "run", "ignore"]
+
+ABORT_GRACE_S: Final = 30.0
+"""Between the KeyboardInterrupt of an abort and SIGTERM: time for a checkpoint, and for a code
+that is inside a long call of C to come back to Python."""
 
 
 class Run(_batch.Writer):
@@ -106,6 +115,9 @@ class Run(_batch.Writer):
         self._dropped = 0
         self._queues: tuple[Queue, Queue, Queue] | None = None
         self._owner = self._joined = 0
+        self._noted: _batch.Segment | None = None
+        self._on_abort: AbortAction = "terminate"
+        self._aborted_by_server = False
         self._start = time.monotonic()
         _logger.setLevel(logging.DEBUG if debug else logging.INFO)
 
@@ -155,13 +167,14 @@ class Run(_batch.Writer):
         self._config = config = self._load(mode)
         defaults = config.run
         name = check_name(name if name is not None else defaults.name) or random_name()
+        launched = launched_by(this_launch()) if starts else {}
         run: dict[str, Any] = {
             "id": new_id(),
             "name": name,
             "folder": check_folder(folder or defaults.folder or "/"),
             "status": "running" if starts else "created",
             "tags": list(dict.fromkeys([*check_tags(tags or ()), *defaults.tags])),
-            "metadata": {**defaults.metadata, **check_metadata(metadata or {})},
+            "metadata": {**launched, **defaults.metadata, **check_metadata(metadata or {})},
             "system": system() if starts else None,
             "description": check_text("description", description or defaults.description),
             "heartbeat_timeout": check_timeout(timeout),
@@ -215,7 +228,11 @@ class Run(_batch.Writer):
             return self.init(check_name(key), metadata={"reconnect": key}, offline=offline)
         self._mode = mode
         self._id, self._name, self._status = found["id"], found["name"], "running"
-        changes = {"status": "running", "system": system()}
+        changes = {
+            "status": "running",
+            "system": system(),
+            "metadata": launched_by(this_launch()),
+        }
         self._open({"call": "open", "run": None, "changes": changes, "created": False})
         return True
 
@@ -226,17 +243,26 @@ class Run(_batch.Writer):
         queue_size: int | None = None,
         *,
         queue_policy: Policy | None = None,
+        abort_on_alert: AbortAction | None = None,
     ) -> bool:
         """Change how this run records, before ``init``; None leaves a setting as it is.
 
         *queue_policy* says what a full queue does: ``wait`` up to a second for the shipper, then
         count drops; or ``drop`` at once.  *queue_blocking* waits without bound.
+        *abort_on_alert* says what an abort by the server does, after the abort callback:
+        ``terminate`` raises KeyboardInterrupt in the main thread, and sends SIGTERM if the
+        process is still there 30 s later; ``run`` ends only the run; ``ignore`` nothing.
         *suppress_errors* and *queue_size* are accepted for scripts of older releases: server
         trouble never raises here, and the queue's bound is ``buffer_size`` in the configuration.
         """
         if queue_policy not in (None, "wait", "drop"):
             raise InvalidValueError(f"queue_policy is 'wait' or 'drop'; got {queue_policy!r}")
+        if abort_on_alert not in (None, "terminate", "run", "ignore"):
+            raise InvalidValueError(
+                f"abort_on_alert is 'terminate', 'run' or 'ignore'; got {abort_on_alert!r}"
+            )
         self._policy = queue_policy or self._policy
+        self._on_abort = abort_on_alert or self._on_abort
         if queue_blocking is not None:
             self._blocking = queue_blocking
         return True
@@ -271,6 +297,7 @@ class Run(_batch.Writer):
         self._make_queues(run)
         self._owner = self._joined = os.getpid()
         self._write_open(call)
+        self._watch_signals()
         _open_runs.add(self)
         _watch_the_end()
         link, process = self._link(), this_process().id
@@ -330,6 +357,13 @@ class Run(_batch.Writer):
                 "linger": config.linger,
             }
         )
+
+    def _watch_signals(self) -> None:
+        """Have the signal that ends the process noted where the shipper finds it."""
+        assert self._queues is not None
+        self._noted = self._queues[2].stream.segment
+        if self._noted is not None:
+            self._noted.note_signals()
 
     def _join(self) -> None:
         """Take part in the run from a process that did not open it: a fork, an unpickled one."""
@@ -452,9 +486,24 @@ class Run(_batch.Writer):
         return bool(calls.stream.write(len(text).to_bytes(4, "big") + text))
 
     def _aborted(self) -> None:
+        """Do what an abort asks for; called in the link's thread, at every reply that says so."""
+        if self._aborted_by_server:
+            return
+        self._aborted_by_server = True
         _logger.warning("the server asks run %s to stop", self._name)
+        # Not in the link's thread, which has to hear what the shipper says meanwhile.
+        threading.Thread(target=self._abort, name="simvue-abort", daemon=True).start()
+
+    def _abort(self) -> None:
         if self._abort_callback is not None:
             self._abort_callback(self)
+        if self._on_abort == "run":
+            self._end("terminated")
+        elif self._on_abort == "terminate":
+            # As Ctrl-C: `with` and `finally` blocks and exit hooks run, and say `terminated`.
+            _thread.interrupt_main()
+            time.sleep(ABORT_GRACE_S)
+            os.kill(os.getpid(), signal.SIGTERM)
 
     # ---- Closing --------------------------------------------------------------------------
 
@@ -521,6 +570,8 @@ class Run(_batch.Writer):
     def _forget(self) -> None:
         self._detach()
         self._dropped = self.dropped
+        if self._noted is not None:
+            self._noted.forget_signals()
         this_link().runs.pop(self._local_id, None)
         self._queues = None
         _open_runs.discard(self)

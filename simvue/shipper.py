@@ -29,6 +29,7 @@ from typing import Any, Final
 
 from simvue import delivery
 from simvue.backlog import Backlog
+from simvue.death import Witness
 from simvue.delivery import Outcome, Reply
 from simvue.destination import Destination
 from simvue.exception import ConfigurationError
@@ -137,7 +138,10 @@ class Shipper:
             for intake in opening.intakes.values():
                 intake.settle()
             if opening.ended and not (opening.owed or opening.calling or opening.retry):
-                self._remove(key)
+                if opening.died and not opening.mourned:
+                    opening.mourn()
+                else:
+                    self._remove(key)
         return self._taken - before >= FLOW_SIZE
 
     def terminate(self) -> None:
@@ -194,7 +198,7 @@ class Shipper:
             for opening in self._openings.values():
                 if opening.process == process:
                     # Nothing comes any more: what is there is all of it.
-                    opening.flush = opening.ended = True
+                    opening.flush = opening.ended = opening.died = True
 
     def _remove(self, key: tuple[str, str]) -> None:
         """Remove the files of a run that was closed, or whose process died."""
@@ -203,6 +207,8 @@ class Shipper:
             return
         for intake in opening.intakes.values():
             intake.remove()
+        if opening.witness is not None:
+            opening.witness.close()
         del self._openings[key]
 
     def _remove_dead(self) -> None:
@@ -509,7 +515,9 @@ class Shipper:
                 lambda reply: client.answer(number, reply),
             )
         elif "hello" in message:
-            client.runs.update(message["hello"])
+            for run in message["hello"]:
+                client.runs.add(run)
+                self._watch(client, (message["process"], run))
         else:
             self._take_wish(message)
 
@@ -543,6 +551,7 @@ class Shipper:
         opening = self._openings.get(key)
         if opening is None:
             return
+        self._watch(client, key)
         self._read_calls(opening, now)
         destination = opening.destination
         if opening.reply is not None:
@@ -552,6 +561,12 @@ class Shipper:
             # It did not answer the run before this one either: nobody waits twice.
             outcome = Outcome.REFUSED if destination.refused else Outcome.LATER
             self._answer(opening, Reply(outcome, destination.trouble))
+
+    def _watch(self, client: Client, key: tuple[str, str]) -> None:
+        """Have somebody see how the process ends."""
+        opening = self._openings.get(key)
+        if opening is not None and opening.witness is None:
+            opening.witness = Witness(client.pid)
 
     def _answer(self, opening: Opening, reply: Reply) -> bool:
         """Answer those who wait for the open call of *opening*; False if nobody does."""

@@ -18,8 +18,9 @@ from simvue.runtime import SOCKET_NAME, Runtime
 class Client:
     """A simulation's process at the other end of its link."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, pid: int) -> None:
         self.connection = connection
+        self.pid = pid
         self.runs: set[str] = set()
         """The runs it has open, by the id they have in shared memory."""
         self.buffer = b""
@@ -95,11 +96,12 @@ class Switchboard:
         except BlockingIOError:
             return
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        if struct.unpack("3i", credentials)[1] != os.geteuid():
+        pid, uid, _ = struct.unpack("3i", credentials)
+        if uid != os.geteuid():
             connection.close()
             return
         connection.setblocking(False)
-        client = Client(connection)
+        client = Client(connection, pid)
         self._clients.add(client)
         self._selector.register(connection, selectors.EVENT_READ, lambda: self._hear(client))
 

@@ -21,7 +21,6 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
 
-import msgpack
 import numpy as np
 import pytest
 import reference
@@ -30,7 +29,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from simvue import wire
-from simvue._batch import SEGMENT_HEADER_SIZE, Segment, Stream, Writer, cut_rows
+from simvue._batch import SEGMENT_HEADER_SIZE, Segment, Stream, Writer
 from simvue.exception import InvalidValueError, NotInitialisedError
 
 quick = settings(max_examples=60, deadline=None)
@@ -963,54 +962,6 @@ def test_a_row_that_is_not_taken_is_counted_where_the_shipper_sees_it():
         assert stream.write(b"x" * 90) is False
         assert stream.dropped == segment.dropped == count
     assert stream.next_row == 1
-
-
-# ---- What cut_rows says -------------------------------------------------------------------
-
-
-@settings(max_examples=25, deadline=None)
-@given(
-    st.lists(
-        st.recursive(
-            st.none() | st.booleans() | st.floats() | st.integers(-(2**63), 2**64 - 1)
-            | st.text(max_size=300) | st.binary(max_size=300),
-            lambda inner: st.lists(inner, max_size=20) | st.dictionaries(st.text(), inner),
-            max_leaves=20,
-        ),
-        max_size=12,
-    ),
-    st.integers(1, 5),
-    st.integers(0, 400),
-)  # fmt: skip
-def test_rows_are_cut_where_a_row_ends(objects, rows_max, size_max):
-    rows = [msgpack.packb(row) for row in objects]
-    body = b"head" + b"".join(rows)
-    begin = 4
-    left = list(rows)
-    for count, end in cut_rows(body, 4, rows_max, size_max):
-        mine, left = left[:count], left[count:]
-        assert body[begin:end] == b"".join(mine)
-        assert 0 < count <= rows_max
-        assert end - begin <= size_max or count == 1
-        # The next row would not have fitted.
-        assert count == rows_max or not left or end - begin + len(left[0]) > size_max
-        begin = end
-    assert left == []
-
-
-def test_bytes_that_are_no_rows_are_refused_wherever_they_end():
-    row = msgpack.packb({"a": [1.5, "x" * 300, b"y" * 70_000, {"k": list(range(20))}], "b": None})
-    assert cut_rows(row, 0, 10, 10) == [(1, len(row))]
-    for end in [*range(1, 400), *range(len(row) - 40, len(row))]:
-        with pytest.raises(ValueError, match="no row at byte 0"):
-            cut_rows(row[:end], 0, 10, 10)
-    for tag in (0xC1, 0xC7, 0xC8, 0xC9, 0xD4, 0xD8):
-        with pytest.raises(ValueError, match="no row at byte 0"):
-            cut_rows(bytes([tag]) + bytes(20), 0, 10, 10)
-    # Lengths that would reach around the end of all memory.
-    for head in (b"\xdf\xff\xff\xff\xff", b"\xc6\xff\xff\xff\xff", b"\xdb\xff\xff\xff\xff"):
-        with pytest.raises(ValueError, match="no row"):
-            cut_rows(head + bytes(50), 0, 10, 10)
 
 
 # ---- Whoever interferes ------------------------------------------------------------------------

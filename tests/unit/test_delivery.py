@@ -58,14 +58,27 @@ def test_cuts_fall_between_rows_and_keep_to_both_limits(
         assert 1 <= count <= rows_max
         assert end - start == sum(map(len, part))
         assert end - start <= size_max or count == 1
+        # The next row would not have fitted.
+        left = encoded[done + count :]
+        assert count == rows_max or not left or end - start + len(left[0]) > size_max
         start, done = end, done + count
 
 
-def test_a_torn_row_is_no_row() -> None:
-    whole = msgpack.packb({"message": "m"})
-    for end in range(1, len(whole)):
-        with pytest.raises(ValueError, match="no row at byte 8"):
-            cut_rows(bytes(8) + whole[:end], 8, 9, 10**6)
+def test_bytes_that_are_no_rows_are_refused_wherever_they_end() -> None:
+    row = msgpack.packb({"a": [1.5, "x" * 300, b"y" * 70_000, {"k": list(range(20))}], "b": None})
+    assert cut_rows(row, 0, 10, 10) == [(1, len(row))]
+    for end in [*range(1, 400), *range(len(row) - 40, len(row))]:
+        with pytest.raises(ValueError, match="no row at byte 0"):
+            cut_rows(row[:end], 0, 10, 10)
+    # A tag that is none, and lengths that would reach around the end of all memory.
+    for head in (
+        b"\xc1",
+        b"\xdf\xff\xff\xff\xff",
+        b"\xc6\xff\xff\xff\xff",
+        b"\xdb\xff\xff\xff\xff",
+    ):
+        with pytest.raises(ValueError, match="no row"):
+            cut_rows(head + bytes(50), 0, 10, 10)
 
 
 def test_a_body_is_readdressed_to_the_run_that_a_server_made() -> None:
