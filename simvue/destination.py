@@ -101,11 +101,16 @@ class Destination:
 
     def _learn(self, reply: Reply, now: float) -> None:
         if reply.outcome is Outcome.LATER:
+            asked_for = now + (reply.retry_after or 0.0)
+            if self.is_waiting(now):
+                # It was under way beside one that failed: one outage, one step of patience.
+                self.retry_at = max(self.retry_at, asked_for)
+                return
             # Full jitter, so that the nodes of a cluster do not come back as one.
             longest = min(BACKOFF_S_MAX, BACKOFF_S_FIRST * 2 ** min(self._failures, 10))
             self._failures += 1
             self.trouble = reply.detail or "no answer"
-            self.retry_at = now + max(random.uniform(0, longest), reply.retry_after or 0.0)
+            self.retry_at = max(now + random.uniform(0, longest), asked_for)
         elif reply.outcome in (Outcome.REFUSED, Outcome.TOO_LARGE):
             self.refused = True
             self.trouble = reply.detail
