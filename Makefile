@@ -22,7 +22,7 @@ demo: build
 	$(BIN)/simvue demo $(ARGS)
 
 test: build .venv/tested
-	@tests/system.sh chromium chromium-driver
+	@tests/system.sh chromium chromium-driver openmpi-bin mpich
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

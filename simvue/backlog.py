@@ -67,6 +67,9 @@ class Backlog:
         self._waiting: dict[str, _Waiting] = {}
         self._sending: set[Destination] = set()
         self._opened: set[str] = set()
+        self._foreign: dict[Path, set[str | None]] = {}
+        """Of files that others wrote: the servers that its runs are for and that were not adopted
+        yet.  None stands for no server, and for what is damaged."""
 
     @property
     def is_drained(self) -> bool:
@@ -105,15 +108,21 @@ class Backlog:
             if path == self._file.path or not path.name.startswith(mine):
                 continue
             urls: dict[str, str | None] = {}
+            is_whole = False
             try:
                 for offset, record in read_records(path):
                     if record.run not in urls:
                         urls[record.run] = url_of_opening(record)
                     if urls[record.run] == destination.url:
                         self._await(destination, _Entry(path, offset, record.run))
+                is_whole = True
             except (SpoolDamaged, ValueError, OSError):
-                # The whole records before the damage go; the file stays for 'simvue doctor'.
-                continue
+                # The whole records before the damage go; the file stays for 'simvue ship'.
+                pass
+            foreign = self._foreign.setdefault(
+                path, set(urls.values()) | (set() if is_whole else {None})
+            )
+            foreign.discard(destination.url)
 
     def drain(self, now: float) -> bool:
         """Send the next record of every destination that takes one; True if any went."""
@@ -140,7 +149,11 @@ class Backlog:
         sent: list[Record] = []
 
         def send(remote: Remote) -> Reply:
-            sent.append(read_record(entry.path, entry.offset))
+            try:
+                sent.append(read_record(entry.path, entry.offset))
+            except FileNotFoundError:
+                # 'simvue ship' removes a file once all of it is delivered.
+                return Reply(Outcome.DONE)
             return deliver_record(remote, sent[0], waiting.remote_run)
 
         def then(reply: Reply) -> None:
@@ -175,7 +188,7 @@ class Backlog:
         if path == self._file.path:
             self._file.finish(delivered=True)
             self._opened.clear()
-        else:
+        elif not self._foreign.get(path):
             path.unlink(missing_ok=True)
 
 

@@ -39,8 +39,8 @@ _logger = logging.getLogger("simvue")
 _CONNECT_SLICE_S: Final = 0.005
 """Between two looks for the socket of a shipper that is starting (it takes about 0.2 s)."""
 
-_START_AGAIN_S: Final = 1.0
-"""A shipper that is not there by then was killed while it started."""
+_START_AGAIN_S: Final = 3.0
+"""A shipper that is not there by then was killed while it started; a busy machine takes two."""
 
 REVIVE_S: Final = 5.0
 """How long a link looks for a new shipper when the last one died; later calls look again."""

@@ -44,11 +44,12 @@ from simvue.exception import (
     SimvueRunError,
     UnauthorisedError,
 )
-from simvue.launch import this_launch
+from simvue.launch import Launch, this_launch
 from simvue.link import Link, this_link
 from simvue.names import random_name
 from simvue.queue import ROWS, WAIT_MS_MAX, Queue
 from simvue.runtime import this_process
+from simvue.shared import shared_name, shared_run_id
 from simvue.wire import TERMINAL, new_id
 
 _logger = logging.getLogger("simvue")
@@ -116,6 +117,8 @@ class Run(_batch.Writer):
         self._queues: tuple[Queue, Queue, Queue] | None = None
         self._owner = self._joined = 0
         self._noted: _batch.Segment | None = None
+        self._completes = True
+        """Whether it is this process's close that completes the run."""
         self._on_abort: AbortAction = "terminate"
         self._aborted_by_server = False
         self._start = time.monotonic()
@@ -140,6 +143,7 @@ class Run(_batch.Writer):
         visibility: Literal["public", "tenant"] | list[str] | None = None,
         record_shell_vars: Iterable[str] | None = None,
         no_color: bool = False,
+        shared: bool | str | None = None,
     ) -> bool:
         """Create the run and start recording; all arguments are optional.
 
@@ -148,6 +152,10 @@ class Run(_batch.Writer):
         ``reconnect``.  ``offline=True`` contacts no server and writes everything to disk.
         *timeout* is the silence in seconds after which the server calls the run ``lost``, None
         for never; *retention_period* a span like ``'5 days'`` after which it is deleted.
+
+        With ``shared=True`` all ranks of an MPI job record into ONE run; with a text, or the
+        variable SIMVUE_RUN_ID, all processes that are given the same.  They pass the same
+        arguments; rank 0 completes the run, and any rank that fails fails it.
 
         Waits at most two seconds for the server (SIMVUE_INIT_TIMEOUT): where it does not
         answer, a warning says so and the run goes on, to be registered later.  Raises
@@ -166,16 +174,25 @@ class Run(_batch.Writer):
         mode: Mode = "offline" if offline else self._mode
         self._config = config = self._load(mode)
         defaults = config.run
-        name = check_name(name if name is not None else defaults.name) or random_name()
-        launched = launched_by(this_launch()) if starts else {}
+        launch = this_launch()
+        common = shared_run_id(shared, launch, config.url)
+        self._completes = common is None or not launch.rank
+        # What differs between ranks is no part of a registration that they share.
+        facts = self._facts(launch) if starts and common is None else {}
+        name = check_name(name if name is not None else defaults.name)
+        name = name or (shared_name(common) if common else random_name())
         run: dict[str, Any] = {
-            "id": new_id(),
+            "id": common or new_id(),
             "name": name,
             "folder": check_folder(folder or defaults.folder or "/"),
             "status": "running" if starts else "created",
             "tags": list(dict.fromkeys([*check_tags(tags or ()), *defaults.tags])),
-            "metadata": {**launched, **defaults.metadata, **check_metadata(metadata or {})},
-            "system": system() if starts else None,
+            "metadata": {
+                **facts.get("metadata", {}),
+                **defaults.metadata,
+                **check_metadata(metadata or {}),
+            },
+            "system": facts.get("system"),
             "description": check_text("description", description or defaults.description),
             "heartbeat_timeout": check_timeout(timeout),
             "notifications": {"state": check_notification(notification)},
@@ -187,7 +204,11 @@ class Run(_batch.Writer):
         self._mode = mode
         self._id, self._name, self._status = run["id"], name, run["status"]
         self._open({"call": "open", "run": run, "created": not starts})
-        if not no_color:
+        if common and starts and self._completes:
+            # Of the job as a whole; each rank's own would hide the others'.
+            launch = launch._replace(rank=None, local_rank=None)
+            self._write_call({"call": "update", "changes": self._facts(launch)})
+        if self._completes and not no_color:
             _announce(f"Run {self._name} created", self.url)
         return True
 
@@ -228,11 +249,7 @@ class Run(_batch.Writer):
             return self.init(check_name(key), metadata={"reconnect": key}, offline=offline)
         self._mode = mode
         self._id, self._name, self._status = found["id"], found["name"], "running"
-        changes = {
-            "status": "running",
-            "system": system(),
-            "metadata": launched_by(this_launch()),
-        }
+        changes = {"status": "running", **self._facts(this_launch())}
         self._open({"call": "open", "run": None, "changes": changes, "created": False})
         return True
 
@@ -266,6 +283,11 @@ class Run(_batch.Writer):
         if queue_blocking is not None:
             self._blocking = queue_blocking
         return True
+
+    @staticmethod
+    def _facts(launch: Launch) -> dict[str, Any]:
+        """Return what is recorded unasked of where the run runs."""
+        return {"system": system(), "metadata": launched_by(launch)}
 
     def _load(self, mode: Mode) -> Config:
         config = load(**self._settings)  # type: ignore[arg-type]
@@ -548,7 +570,8 @@ class Run(_batch.Writer):
             return self._mode != "disabled"
         # Another process, a fork say, sends what it logged; the run is not its to end.
         if self._status == "running" and self._owner == os.getpid():
-            self._write_call({"call": "update", "changes": {"status": status}})
+            if self._completes or status != "completed":
+                self._write_call({"call": "update", "changes": {"status": status}})
             self._status = status
         return self._tidy_run()
 

@@ -10,7 +10,8 @@ One file a shipper, append-only::
 
 ``<host>-<boot>-<random>.open`` while its shipper writes it, then renamed ``.done``.  A
 payload is a body as it goes to the server, or one call in JSON, deflated.  A torn last
-record is what a crash leaves; readers stop before it.  No token is ever written here.
+record is what a crash leaves; readers stop before it.  Behind a damaged one they can go on.
+No token is ever written here.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ from __future__ import annotations
 import contextlib
 import enum
 import errno
+import json
 import os
+import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, BinaryIO, Final
 
 from simvue.exception import SimvueRunError
 from simvue.wire import new_id
@@ -42,6 +45,12 @@ SIZE_MAX: Final = 10 << 30
 
 DISK_SHARE_KEPT: Final = 0.05
 """The part of a file system that is never filled: others have to log in to clean up."""
+
+_HEADER_LIKE: Final = re.compile(rb"(?=.{4}[\x01-\x04]\x01\w{44})", re.DOTALL | re.ASCII)
+"""What a header looks like before its checksum is looked at."""
+
+_SEARCH_SIZE: Final = 1 << 20
+"""Bytes searched at a time for the record behind a damaged one; chosen: memory is no matter."""
 
 _DEFLATE_LEVEL: Final = 1
 """Measured: higher levels cost thrice the time for a tenth of the bytes."""
@@ -74,6 +83,17 @@ class Record:
     first: int
     end: int
     payload: bytes
+
+    @property
+    def call(self) -> dict[str, Any]:
+        """The call that it holds; empty where it holds rows, or nothing that is understood."""
+        if self.kind is not RecordKind.CALL:
+            return {}
+        try:
+            content = json.loads(self.payload)
+        except ValueError:
+            return {}
+        return content if isinstance(content, dict) else {}
 
 
 class SpoolFile:
@@ -219,24 +239,59 @@ def _total_size(directory: Path) -> int:
     return total
 
 
+@dataclass(frozen=True)
+class Flaw:
+    """A stretch of a file that is no whole record; ``torn`` if the file just ends within it."""
+
+    reason: str
+    torn: bool
+
+
+def walk(path: Path, start: int = 0) -> Iterator[tuple[int, int, Record | Flaw]]:
+    """Yield (offset, end, what stands there) for all of a file, from the record at *start* on.
+
+    Behind a flaw it goes on with the next record that can be found.  The last one of a sealed
+    file is its END record.  Raises ValueError if it is no spool file.
+    """
+    with open(path, "rb") as file:
+        preamble = file.read(_PREAMBLE.size)
+        if len(preamble) < _PREAMBLE.size:
+            if preamble:
+                yield 0, len(preamble), Flaw(f"{path} ends within its first bytes", torn=True)
+            return
+        magic, version = _PREAMBLE.unpack(preamble)
+        if magic != MAGIC or version > VERSION:
+            raise ValueError(f"{path} is not a spool file of a version that this program reads")
+        offset = file.seek(max(start, _PREAMBLE.size))
+        while head := file.read(HEADER_SIZE):
+            try:
+                content: Record | Flaw = _read(head, file.read, path, offset) or Flaw(
+                    f"{path}: the record at byte {offset} is cut off", torn=True
+                )
+            except SpoolDamaged as error:
+                content = Flaw(str(error), torn=False)
+            if isinstance(content, Flaw) and not content.torn:
+                file.seek(_find_record(file, offset + 1))
+            end = file.tell()
+            yield offset, end, content
+            if isinstance(content, Record) and content.kind is RecordKind.END:
+                return
+            offset = file.seek(end)
+
+
 def read_records(path: Path) -> Iterator[tuple[int, Record]]:
     """Yield (offset, record) of every whole record of a file, END excluded.
 
     Raises SpoolDamaged where a checksum does not hold, ValueError if it is no spool file.
     """
-    with open(path, "rb") as file:
-        start = file.read(_PREAMBLE.size)
-        if len(start) < _PREAMBLE.size:
-            return
-        magic, version = _PREAMBLE.unpack(start)
-        if magic != MAGIC or version > VERSION:
-            raise ValueError(f"{path} is not a spool file of a version that this program reads")
-        while True:
-            offset = file.tell()
-            record = _read(file.read(HEADER_SIZE), file.read, path, offset)
-            if record is None or record.kind is RecordKind.END:
+    for offset, _, content in walk(path):
+        if isinstance(content, Flaw):
+            if content.torn:
                 return
-            yield offset, record
+            raise SpoolDamaged(content.reason)
+        if content.kind is RecordKind.END:
+            return
+        yield offset, content
 
 
 def read_record(path: Path, offset: int) -> Record:
@@ -249,18 +304,56 @@ def read_record(path: Path, offset: int) -> Record:
     return record
 
 
+def copy_without(path: Path, run: str | None) -> Path | None:
+    """Write the whole records of a file but for those of *run* into a new sealed file.
+
+    Returns its path, or None where no record of another run is left.  Raises as ``read_records``
+    and ``SpoolFile.append`` do; the old file is as it was, and is the caller's to remove.
+    """
+    rest = SpoolFile(path.parent)
+    try:
+        for _, record in read_records(path):
+            if record.run != run:
+                rest.append(record)
+    except BaseException:
+        rest.finish(delivered=True)
+        raise
+    done = rest.path.with_suffix(".done") if rest.path else None
+    rest.finish(delivered=False)
+    return done
+
+
+def _find_record(file: BinaryIO, start: int) -> int:
+    """Return where the next record with a whole header begins from *start* on, or the end."""
+    while True:
+        file.seek(start)
+        block = file.read(_SEARCH_SIZE)
+        for match in _HEADER_LIKE.finditer(block):
+            at = match.start()
+            head = block[at : at + HEADER_SIZE]
+            if len(head) == HEADER_SIZE and _is_header(head):
+                return start + at
+        if len(block) < _SEARCH_SIZE:
+            return start + len(block)
+        start += len(block) - HEADER_SIZE + 1
+
+
+def _is_header(head: bytes) -> bool:
+    checksum: int = _CRCS.unpack_from(head, _HEADER.size)[0]
+    return zlib.crc32(head[: _HEADER.size]) == checksum
+
+
 def _read(head: bytes, read: Callable[[int], bytes], path: Path, offset: int) -> Record | None:
     """Decode one record; None at the end of the file or at a torn last record."""
     if len(head) < HEADER_SIZE:
         return None
     size, kind, packing, writer, run, first, count = _HEADER.unpack_from(head)
-    header_crc, payload_crc = _CRCS.unpack_from(head, _HEADER.size)
-    if zlib.crc32(head[: _HEADER.size]) != header_crc or packing != 1:
+    if not _is_header(head) or packing != 1:
         raise SpoolDamaged(f"{path}: the header of the record at byte {offset} is damaged")
     packed = read(size)
     if len(packed) < size:
         return None
-    if zlib.crc32(packed) != payload_crc:
+    if zlib.crc32(packed) != _CRCS.unpack_from(head, _HEADER.size)[1]:
         raise SpoolDamaged(f"{path}: the checksum of the record at byte {offset} does not hold")
     return Record(
         RecordKind(kind),

@@ -10,7 +10,7 @@ from fix_node import eventually
 
 
 def test_killing_the_simulation_loses_no_returned_row(killer: Killer) -> None:
-    """``kill -9`` at full speed; the official client loses 81 to 95 % in such a loop."""
+    """S6: ``kill -9`` at full speed; the official client loses 81 to 95 % in such a loop."""
     for _ in range(KILLS):
         victim = killer.start()
         killer.wait_for_rows(victim)

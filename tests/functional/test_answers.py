@@ -49,6 +49,7 @@ def assert_whole(node: Node, run: str, rows: int) -> None:
 
 @pytest.mark.parametrize("status", [500, 502, 503, 429, 408, 425])
 def test_a_server_in_trouble_is_asked_again(proxied: tuple[Node, Proxy], status: int) -> None:
+    """S2: on one 500 the official client delivers 0 rows of 20,001, and says ``completed``."""
     node, proxy = proxied
     run, _ = simulate(node, f"status-{status}", 500, lambda: proxy.say(3, status))
     assert_whole(node, run, 500)

@@ -33,6 +33,7 @@ def own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_call_costs_little_more_than_an_empty_method():
+    """S15: officially 31 us for one metric, some 800 times an empty method."""
     found = bench_log.measure(slices=20)
     # Measured 1.5, 0.6 and 1.6; a row through msgpack.packb is 3.5 times the empty method.
     assert found["log_metrics / empty"] < 3

@@ -160,6 +160,7 @@ def test_a_lost_run_is_running_again_when_data_resume(fresh_node: Node) -> None:
 
 
 def test_an_offline_run_lies_on_disk_whole_until_ship_sends_it(node: Node) -> None:
+    """S12: without address and token, where the official client refuses to start."""
     output = node.simulate(
         """
         run = Run()

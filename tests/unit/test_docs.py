@@ -69,6 +69,19 @@ def test_every_variable_that_the_package_names_is_on_the_page_and_no_other():
     assert named == set(VARIABLE.findall(SETTINGS_PAGE.read_text()))
 
 
+def test_every_guarantee_names_tests_that_exist():
+    page = (ROOT / "docs" / "guarantees.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| ") and "---" not in line]
+    headings = [row for row in rows if "eld by" in row]
+    for row in set(rows) - set(headings):
+        assert re.search(r"`test_\w+`", row), f"a promise without a test: {row}"
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    defined = set(re.findall(r"^def (test_\w+)\(", tests, flags=re.MULTILINE))
+    named = set(re.findall(r"`(test_\w+)`", page))
+    assert named - defined == set()
+    assert re.findall(r"^\| (S\d+) ", page, flags=re.MULTILINE) == [f"S{n}" for n in range(1, 19)]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_inside_the_documentation_leads_somewhere(page):
     text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
