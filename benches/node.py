@@ -111,7 +111,7 @@ class Node:
             except OSError:
                 return None
             pid: int = struct.unpack(
-                "3i", line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+                "iII", line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
             )[0]
             return pid
 

@@ -4,6 +4,7 @@ A Unix socket in the runtime directory; JSON, a message a line::
 
     run -> shipper    {"ask": 1, "open": <run>, "process": <id>}     register, answer when known
                       {"ask": 2, "find": <name>, "server": {...}}    the id of a run to continue
+                      {"ask": 3, "left": <run>}                      where what is not sent lies
                       {"flush": <run>, "process": <id>}              all is due now
                       {"spool": <run>, "process": <id>}              all that waits goes to disk
                       {"forget": <run>, "process": <id>}             there is no such run
@@ -213,7 +214,7 @@ def connect(runtime: Runtime) -> socket.socket | None:
         connection.connect(socket_path(runtime))
         # Only our own shipper gets to hear where our runs go.
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        if struct.unpack("3i", credentials)[1] != os.geteuid():
+        if struct.unpack("iII", credentials)[1] != os.geteuid():
             raise OSError("the socket belongs to somebody else")
     except OSError:
         connection.close()

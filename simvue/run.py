@@ -58,6 +58,9 @@ _SPOOL_BEFORE_S: Final = 3.0
 """So long before its deadline, ``close`` asks for the rest to be put on disk: what a disk
 takes for 64 MiB when it is slow."""
 
+_SLEEP_OF_SHIPPER_S: Final = 0.5
+"""More than a shipper that is well takes to answer; it is awake, as it has just settled rows."""
+
 _CLOSE_SLICE_S: Final = 0.001
 _CLOSE_SLICE_S_MAX: Final = 0.02
 """Between two looks while ``close`` waits: soon at first, then out of the way of others."""
@@ -626,7 +629,21 @@ class Run(_batch.Writer):
                 return False
             time.sleep(slice_s)
             slice_s = min(slice_s * 1.2, _CLOSE_SLICE_S_MAX)
+        self._tell_what_is_left(link, run)
         return True
+
+    def _tell_what_is_left(self, link: Link, run: str) -> None:
+        """Say where that lies which is safe, but not yet on the server."""
+        if self._mode != "online":
+            return
+        asked = link.ask({"left": run}, _SLEEP_OF_SHIPPER_S) or {}
+        directory = (asked.get("content") or {}).get("directory")
+        if directory:
+            _logger.warning(
+                "run %s: the server did not take everything yet; the rest lies in %s and is sent "
+                "when it answers, or by 'simvue ship'",
+                self._name, directory,
+            )  # fmt: skip
 
     # ---- What it is ------------------------------------------------------------------------
 

@@ -514,6 +514,10 @@ class Shipper:
                 lambda remote: delivery.find_run(remote, name),
                 lambda reply: client.answer(number, reply),
             )
+        elif "left" in message:
+            waiting = (b for b in self._backlogs.values() if b.waits_for(message["left"]))
+            lies_in = next((str(backlog.directory) for backlog in waiting), None)
+            client.answer(message["ask"], Reply(Outcome.DONE, content={"directory": lies_in}))
         elif "hello" in message:
             for run in message["hello"]:
                 client.runs.add(run)

@@ -96,7 +96,7 @@ class Switchboard:
         except BlockingIOError:
             return
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        pid, uid, _ = struct.unpack("3i", credentials)
+        pid, uid, _ = struct.unpack("iII", credentials)
         if uid != os.geteuid():
             connection.close()
             return

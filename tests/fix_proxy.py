@@ -45,6 +45,8 @@ class Proxy:
     def __init__(self, server: Server) -> None:
         self.server = server
         self.requests: list[Request] = []
+        self.connections = 0
+        """Made by clients so far."""
         self.only = "/api/"
         self._rules: list[tuple[int, Behaviour]] = []
         self._rule: Behaviour | None = None
@@ -54,6 +56,8 @@ class Proxy:
 
         class Handler(socketserver.StreamRequestHandler):
             def handle(self) -> None:
+                with proxy._lock:
+                    proxy.connections += 1
                 while proxy._serve(self.rfile, self.connection):
                     pass
 
