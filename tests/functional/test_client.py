@@ -188,7 +188,7 @@ def test_a_deleted_run_is_gone(server, client, name):
 
 
 def test_metric_values_as_a_dict_keyed_by_x_and_run(server, client):
-    one, two = server.new_run(name="one"), server.new_run(name="two")
+    one, two = server.new_run(name="values of one"), server.new_run(name="values of two")
     server.send_rows(one, [row(0, {"a": 1.0, "b": 5}), row(1, {"a": 1.5})])
     server.send_rows(two, [row(1, {"a": 2.5}), row(0, {"a": 2.0}, time=0.25)])
     assert client.get_metrics_names(one) == ["a", "b"]
@@ -199,8 +199,8 @@ def test_metric_values_as_a_dict_keyed_by_x_and_run(server, client):
         "b": {(0, one): 5},
     }
     assert [x for x, _ in values["a"]] == [0, 0, 1, 1]
-    named = client.get_metric_values(["a"], "time", run_ids=["two"], use_run_names=True)
-    assert named == {"a": {(0.25, "two"): 2.0, (1.0, "two"): 2.5}}
+    named = client.get_metric_values(["a"], "time", run_ids=["values of two"], use_run_names=True)
+    assert named == {"a": {(0.25, "values of two"): 2.0, (1.0, "values of two"): 2.5}}
     stamped = client.get_metric_values(["b"], "timestamp", run_ids=[one])
     assert stamped == {"b": {("2026-01-31T12:00:00.000000", one): 5}}
 
