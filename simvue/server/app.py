@@ -6,8 +6,9 @@
                                         └── /api ── routes  one file a resource
 
 Handlers of routes are plain functions that Litestar runs in a pool of threads, so the
-event loop never waits for the store; those of rows are the exception and have a pool of
-their own.
+event loop never waits for the store.  Three are exceptions: those of rows have a pool of
+their own, those of files change threads for each piece, and the stream of events never asks
+the store.
 """
 
 from __future__ import annotations
@@ -25,13 +26,32 @@ from litestar.exceptions import HTTPException
 
 from simvue.exception import StoreError
 
-from . import lifecycle, pages
+from . import lifecycle, pages, schema
+from .alerts import Alerts
 from .auth import Door, Hosts, Tokens
 from .forms import Refused, answer
 from .inflow import BODY_MAX, Inflow
 from .ingest import Ingest
-from .routes import events, folders, metrics, runs, tags, users, versions
-from .store import Busy, IdTaken, NoSuchRun, RunGone, Store
+from .links import Links
+from .live import Live
+from .routes import (
+    alerts,
+    artifacts,
+    events,
+    files,
+    folders,
+    grids,
+    metrics,
+    runs,
+    stats,
+    storages,
+    streams,
+    tags,
+    tenants,
+    users,
+    versions,
+)
+from .store import Busy, IdTaken, NoSuchAlert, NoSuchRun, RunGone, Store
 
 if TYPE_CHECKING:
     from litestar.types import ASGIApp
@@ -43,27 +63,35 @@ READERS: Final = 16
 
 
 def make_app(
-    store: Store, hosts: Hosts, cookie: str, interval: float = lifecycle.INTERVAL_S
+    store: Store, live: Live, hosts: Hosts, cookie: str, interval: float = lifecycle.INTERVAL_S
 ) -> ASGIApp:
     """Make the ASGI application over *store*, which stays open when it ends.
 
-    *cookie* is the name under which browsers keep their token; *interval* the seconds
-    between two looks for silent runs.
+    *live* is to be closed by who stops it, before it waits for requests in flight: streams
+    do not end by themselves.  *cookie* is the name under which browsers keep their token;
+    *interval* the seconds between two looks for silent runs.
     """
     tokens = Tokens(store)
-    ingest = Ingest(store)
+    watch = Alerts(store, live)
+    ingest = Ingest(store, live, watch)
+    links = Links(store.secret)
 
     @asynccontextmanager
     async def life(_: Litestar) -> AsyncIterator[None]:
         readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         asyncio.get_running_loop().set_default_executor(readers)
-        watcher = asyncio.create_task(lifecycle.watch(store, interval))
+        watchers = [
+            asyncio.create_task(lifecycle.watch(store, live, interval)),
+            asyncio.create_task(lifecycle.fold(store)),
+            asyncio.create_task(watch.watch()),
+        ]
         try:
             yield
         finally:
-            watcher.cancel()
-            with suppress(asyncio.CancelledError):
-                await watcher
+            for watcher in watchers:
+                watcher.cancel()
+                with suppress(asyncio.CancelledError):
+                    await watcher
             await asyncio.to_thread(ingest.close)
 
     api = Router(
@@ -71,22 +99,33 @@ def make_app(
         route_handlers=[
             *versions.HANDLERS,
             *users.HANDLERS,
+            *tenants.HANDLERS,
+            *stats.HANDLERS,
             *runs.HANDLERS,
             *metrics.HANDLERS,
             *events.HANDLERS,
             *folders.HANDLERS,
             *tags.HANDLERS,
+            *alerts.HANDLERS,
+            *artifacts.HANDLERS,
+            *files.HANDLERS,
+            *grids.HANDLERS,
+            *storages.HANDLERS,
+            *streams.HANDLERS,
         ],
     )
     app = Litestar(
-        [api, *pages.routes(pages.read_pages(), tokens, cookie)],
-        state=State({"store": store, "ingest": ingest}),
+        [api, *schema.HANDLERS, *pages.routes(pages.read_pages(), tokens, cookie)],
+        state=State(
+            {"store": store, "ingest": ingest, "live": live, "tokens": tokens, "links": links}
+        ),
         lifespan=[life],
         exception_handlers={
             Refused: _refused,
             NoSuchRun: _no_such_run,
             RunGone: _no_such_run,
             IdTaken: _id_taken,
+            NoSuchAlert: _no_such_alert,
             Busy: _busy,
             StoreError: _store_failed,
             HTTPException: _http,
@@ -94,7 +133,7 @@ def make_app(
         },
         request_max_body_size=BODY_MAX,
         logging_config=None,
-        # Bodies are read by hand (bare NaN), so types would describe too little of them.
+        # Bodies are read by hand (bare NaN); schema.py describes what handlers say of them.
         openapi_config=None,
     )
     return Door(Inflow(app), tokens, hosts, cookie)
@@ -113,6 +152,11 @@ def _no_such_run(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]
 def _id_taken(_: Request[Any, Any, Any], error: IdTaken) -> Response[bytes]:
     # Worded like a malformed id, so that nobody learns which ids others have.
     detail = {"type": "value_error", "loc": ["body", "id"], "msg": "this id cannot be used"}
+    return answer({"detail": [detail]}, 422)
+
+
+def _no_such_alert(_: Request[Any, Any, Any], error: NoSuchAlert) -> Response[bytes]:
+    detail = {"type": "value_error", "loc": ["body", "alerts"], "msg": f"there is no alert {error}"}
     return answer({"detail": [detail]}, 422)
 
 

@@ -2,8 +2,8 @@
 
 ::
 
-    request ── Host known? ── token known? ── if by cookie: Origin ours? ── the application
-                  │ 421           │ 401                    │ 403
+    request ── Host known? ── token known? ── may it write? ── if by cookie: Origin ours? ── the
+                  │ 421           │ 401           │ 403                  │ 403       application
 
 A token is a JWT because official clients decode one (they read ``exp`` and nothing
 else).  Its signature vouches for nothing: the store holds the SHA-256 of every token
@@ -21,6 +21,7 @@ import ipaddress
 import json
 import secrets
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
@@ -28,16 +29,19 @@ from urllib.parse import urlsplit
 
 from litestar.enums import ScopeType
 
+from simvue.exception import StoreError
+
+from . import links
 from .forms import Refused, send_refusal
-from .store import Store, Token
+from .store import Store, Token, TokenScope
 
 if TYPE_CHECKING:
     from litestar.types import ASGIApp, Receive, Scope, Send
 
 # The wire knows no token without an end, so the first one gets a distant one.
 LIFETIME_S: Final = 50 * 365 * 86_400
-# How long a token that was found is trusted without asking the store again: a token
-# taken away stops working within a minute.
+# How long a token that was found is trusted without asking the store again: one that
+# another server of the same store takes away stops working within a minute.
 TRUSTED_S: Final = 60.0
 # Found tokens kept in memory; only valid ones are, so strangers cannot fill it.
 TRUSTED_MAX: Final = 4096
@@ -49,15 +53,22 @@ PAGES: Final = ("/", "/login", "/dashboard", "/ui/style.css", "/ui/icon.svg")
 # ---- Tokens ---------------------------------------------------------------------------
 
 
-def new_token(user: str, tenant: str, now: float) -> tuple[str, Token]:
-    """Make an administrator's token and what the store remembers about it."""
-    expires = int(now) + LIFETIME_S
+def new_token(
+    user: str,
+    tenant: str,
+    now: float,
+    scope: TokenScope = "admin",
+    lifetime: int = LIFETIME_S,
+    name: str = "",
+) -> tuple[str, Token]:
+    """Make a token for the next *lifetime* seconds, and what the store remembers about it."""
+    token = Token(user, tenant, scope, float(int(now) + lifetime), name)
     header = {"alg": "HS256", "typ": "JWT"}
-    claims = {"sub": user, "iat": int(now), "exp": expires, "jti": secrets.token_hex(16)}
+    claims = {"sub": user, "iat": int(now), "exp": int(token.expires), "jti": token.id}
     signed = b".".join(_base64url(json.dumps(part).encode()) for part in (header, claims))
     signature = hmac.digest(secrets.token_bytes(32), signed, "sha256")
     text = b".".join((signed, _base64url(signature))).decode()
-    return text, Token(user=user, tenant=tenant, is_admin=True, expires=float(expires))
+    return text, token
 
 
 def digest(token: str) -> str:
@@ -76,6 +87,9 @@ class Tokens:
         self._store = store
         self._clock = clock
         self._trusted: dict[str, tuple[Token, float]] = {}
+        # How often everything was forgotten: an answer from before is not kept.
+        self._forgotten = 0
+        self._lock = threading.Lock()
 
     async def find(self, text: str) -> Token | None:
         """Return who *text* speaks for, or None if it is unknown or has expired."""
@@ -83,14 +97,26 @@ class Tokens:
         key = digest(text)
         token, until = self._trusted.get(key, (None, 0.0))
         if token is None or now > until:
+            forgotten = self._forgotten
             token = await asyncio.to_thread(self._store.find_token, key)
             if token is None:
                 self._trusted.pop(key, None)
                 return None
             if len(self._trusted) >= TRUSTED_MAX:
                 self._trusted.clear()
-            self._trusted[key] = (token, now + TRUSTED_S)
+            with self._lock:
+                if forgotten == self._forgotten:
+                    self._trusted[key] = (token, now + TRUSTED_S)
         return token if token.expires > now else None
+
+    def forget(self) -> None:
+        """Ask the store again about every token: some of them may do less now, or nothing.
+
+        May be called from any thread.
+        """
+        with self._lock:
+            self._forgotten += 1
+            self._trusted.clear()
 
 
 # ---- Hosts ------------------------------------------------------------------------------
@@ -134,7 +160,8 @@ class Hosts:
 class Door:
     """ASGI application in front of *app* that lets in who may come in.
 
-    ``scope["user"]`` is then the Token, or None for a stranger at one of PAGES.
+    ``scope["user"]`` is then the Token, or None for a stranger at one of PAGES, and for
+    whoever follows a link to a file.
     """
 
     def __init__(self, app: ASGIApp, tokens: Tokens, hosts: Hosts, cookie: str) -> None:
@@ -151,6 +178,10 @@ class Door:
             except Refused as refused:
                 await send_refusal(send, refused)
                 return
+            except StoreError as error:
+                # Nobody is refused for good because the store cannot say who they are.
+                await send_refusal(send, Refused(503, str(error), {"Retry-After": "10"}))
+                return
         await self._app(scope, receive, send)
 
     async def _admit(self, scope: Scope) -> Token | None:
@@ -162,6 +193,9 @@ class Door:
                 f"this server is not known as {host[:80]!r}; start it with --name to make it so",
             )
         path, method = scope["path"], scope["method"]  # type: ignore[typeddict-item]
+        if path.startswith(links.PATH):
+            # A link speaks for itself (routes/files.py), whoever brings it.
+            return None
         bearer = _bearer(headers.get(b"authorization", b"").decode("latin-1"))
         text = bearer or _cookie(headers.get(b"cookie", b"").decode("latin-1"), self._cookie)
         token = await self._tokens.find(text) if text else None
@@ -173,6 +207,8 @@ class Door:
                 else "a token is needed",
                 {"WWW-Authenticate": "Bearer"},
             )
+        if token and token.scope == "read" and method not in SAFE and path not in PAGES:
+            raise Refused(403, "this token may only read")
         # A browser adds cookies to whatever page asks; only it can say which page asked.
         if not bearer and method not in SAFE:
             origin = headers.get(b"origin", b"").decode("latin-1")

@@ -25,7 +25,17 @@ from .store import Filter
 
 AGES: Final = frozenset({"created", "started", "modified", "ended"})
 COLUMNS: Final = frozenset(
-    {"name", "description", "user", "status", "path", "folder.path", "artifact.id", "event.message"}
+    {
+        "name",
+        "description",
+        "user",
+        "status",
+        "path",
+        "folder.path",
+        "artifact.id",
+        "artifact.checksum",
+        "event.message",
+    }
 )
 # Families of columns; what follows the dot is the store's business.
 FAMILIES: Final = ("metadata.", "system.", "alert.", "event.")

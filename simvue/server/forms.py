@@ -12,7 +12,8 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 from litestar import Response
@@ -155,6 +156,8 @@ Path = Annotated[str, Meta(pattern="^/", max_length=4096)]
 Seconds = Annotated[int, Meta(ge=0, lt=2**31)]
 Tags = list[Annotated[str, Meta(max_length=1024)]]
 Metadata = dict[str, Any]
+AlertSource = Literal["metrics", "events", "user"]
+Maximum = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 class Visibility(Struct):
@@ -178,6 +181,28 @@ class Notifications(Struct):
     state: str = "none"
 
 
+# The lengths, because of all dialects only Python's lets "$" stand before a newline.
+Id = Annotated[str, Meta(pattern=f"^{wire.ID_PATTERN.pattern}$", max_length=wire.ID_SIZE)]
+
+
+class Process(Struct, kw_only=True):
+    """One of the processes that share a run, and how it is with it."""
+
+    id: Id
+    status: Literal["running", "completed", "failed", "terminated", "lost"]
+    launch: Annotated[str, Meta(max_length=1024)] = ""
+    rank: Annotated[int, Meta(ge=0, lt=2**31)] | None = None
+    size: Annotated[int, Meta(ge=1, lt=2**31)] | None = None
+
+
+class Writer(Struct, kw_only=True):
+    """What is to be known of one writer of a run."""
+
+    kind: wire.Kind
+    rank: Annotated[int, Meta(ge=0, lt=2**31)] | None = None
+    dropped: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
+
+
 class RunChanges(Struct, kw_only=True):
     """A partial update of a run: members left out stay; what null means is for the store."""
 
@@ -192,9 +217,11 @@ class RunChanges(Struct, kw_only=True):
     ttl: Seconds | UnsetType | None = UNSET
     heartbeat_timeout: Seconds | UnsetType | None = UNSET
     notifications: Notifications | UnsetType | None = UNSET
-    alerts: list[str] | UnsetType | None = UNSET
+    alerts: list[Id] | UnsetType | None = UNSET
     started: str | UnsetType | None = UNSET
     endtime: str | UnsetType | None = UNSET
+    process: Process | UnsetType | None = UNSET
+    writers: dict[Id, Writer] | UnsetType | None = UNSET
 
 
 class NewRun(RunChanges, kw_only=True):
@@ -234,6 +261,86 @@ class NewTag(TagChanges, kw_only=True):
     name: Name
 
 
+class AlertChanges(Struct, kw_only=True):
+    """A partial update of an alert; what ``alert`` holds depends on its source (alerts.py)."""
+
+    name: Name | UnsetType | None = UNSET
+    description: str | UnsetType | None = UNSET
+    source: AlertSource | UnsetType | None = UNSET
+    alert: dict[str, Any] | UnsetType | None = UNSET
+    notification: Literal["none", "email"] | UnsetType | None = UNSET
+    enabled: bool | UnsetType | None = UNSET
+    abort: bool | UnsetType | None = UNSET
+    auto: bool | UnsetType | None = UNSET
+
+
+class NewAlert(AlertChanges, kw_only=True):
+    """An alert to create."""
+
+    name: Name
+    source: AlertSource
+    id: Id | UnsetType | None = UNSET
+    # Where clients before 1.0 say what others say in ``alert``.
+    frequency: int | UnsetType | None = UNSET
+
+
+class AlertState(Struct):
+    """How an alert stands on a run."""
+
+    status: Literal["ok", "critical"]
+
+
+class TenantChanges(Struct, kw_only=True):
+    """A partial update of a tenant; a maximum of 0 is none."""
+
+    name: Name | UnsetType | None = UNSET
+    is_enabled: bool | UnsetType | None = UNSET
+    max_request_rate: Maximum | UnsetType | None = UNSET
+    max_runs: Maximum | UnsetType | None = UNSET
+    max_data_volume: Maximum | UnsetType | None = UNSET
+
+
+class NewTenant(TenantChanges, kw_only=True):
+    """A tenant to create."""
+
+    name: Name
+
+
+class UserChanges(Struct, kw_only=True):
+    """A partial update of a user."""
+
+    username: Name | UnsetType | None = UNSET
+    fullname: str | UnsetType | None = UNSET
+    email: str | UnsetType | None = UNSET
+    is_manager: bool | UnsetType | None = UNSET
+    is_admin: bool | UnsetType | None = UNSET
+    is_readonly: bool | UnsetType | None = UNSET
+    is_enabled: bool | UnsetType | None = UNSET
+
+
+class UserMembers(UserChanges, kw_only=True):
+    """The members of a user to create."""
+
+    username: Name
+
+
+class NewUser(Struct, kw_only=True):
+    """A user to create; official clients repeat its members beside it, which are not read."""
+
+    user: UserMembers
+    tenant: Id
+
+
+class NewToken(Struct, kw_only=True):
+    """A token to make: for whom, by default for who asks, and for how many seconds."""
+
+    name: Annotated[str, Meta(max_length=1024)] = ""
+    user: Id | None = None
+    scope: Literal["read", "write", "admin"] = "write"
+    # A year, by default: long enough for a thesis, and somebody looks at it again (chosen).
+    lifetime: Annotated[int, Meta(ge=1, lt=2**31)] = 365 * 86_400
+
+
 class Star(Struct):
     """Whether something is starred."""
 
@@ -244,6 +351,94 @@ class Abort(Struct):
     """Why a run is asked to stop."""
 
     reason: str = ""
+
+
+# What a file may hold: beyond it, a petabyte, is a mistake and not a file.
+Size = Annotated[int, Meta(ge=0, le=2**50)]
+
+
+class ArtifactChanges(Struct, kw_only=True):
+    """A partial update of an artifact; ``uploaded`` asks whether its bytes are here."""
+
+    name: Name | UnsetType | None = UNSET
+    metadata: Metadata | UnsetType | None = UNSET
+    uploaded: bool | UnsetType | None = UNSET
+
+
+class NewArtifact(Struct, kw_only=True):
+    """An artifact to register, its bytes to follow."""
+
+    name: Name
+    size: Size
+    checksum: Annotated[str, Meta(pattern="^[0-9a-fA-F]{64}$", max_length=64)]
+    original_path: Annotated[str, Meta(max_length=4096)] | UnsetType | None = UNSET
+    mime_type: Annotated[str, Meta(max_length=256)] | UnsetType | None = UNSET
+    metadata: Metadata | UnsetType | None = UNSET
+    id: Id | UnsetType | None = UNSET
+
+
+class Category(Struct):
+    """What an artifact is to a run."""
+
+    category: Literal["code", "input", "output"]
+
+
+class StorageChanges(Struct, kw_only=True):
+    """A partial update of a storage."""
+
+    name: Name | UnsetType | None = UNSET
+    config: dict[str, Any] | UnsetType | None = UNSET
+    is_default: bool | UnsetType | None = UNSET
+    is_enabled: bool | UnsetType | None = UNSET
+    is_tenant_useable: bool | UnsetType | None = UNSET
+
+
+class Bucket(Struct, kw_only=True):
+    """Where an S3 storage lies, and as whom it is entered; more members are kept."""
+
+    bucket: Annotated[str, Meta(min_length=1, max_length=255)]
+    endpoint_url: str | None = None
+    region_name: str | None = None
+    access_key_id: str | None = None
+    secret_access_key: str | None = None
+    ca_cert: str | None = None
+
+
+class NewStorage(Struct, kw_only=True):
+    """A storage to create."""
+
+    name: Name
+    backend: Literal["File", "S3"]
+    config: Bucket | None = None
+    disable_check: bool = False
+    is_default: bool = False
+    is_enabled: bool = True
+    is_tenant_useable: bool = False
+
+
+# As long an axis as an array may be.
+Axis = Annotated[list[float], Meta(min_length=1, max_length=wire.TENSOR_SIZE_MAX)]
+
+
+class NewGrid(Struct, kw_only=True):
+    """A grid to create: the ticks of one or two axes, and their labels."""
+
+    name: Name
+    grid: Annotated[list[Axis], Meta(min_length=1, max_length=2)]
+    labels: list[Annotated[str, Meta(max_length=1024)]]
+
+    def __post_init__(self) -> None:
+        if len(self.labels) != len(self.grid):
+            raise ValueError(f"{len(self.grid)} axes need as many labels; got {len(self.labels)}")
+        for axis in self.grid:
+            if not all(a <= b for a, b in pairwise(axis)):
+                raise ValueError("the ticks of an axis ascend")
+
+
+class GridMetric(Struct):
+    """Which metric of a run is logged on a grid."""
+
+    metric: Annotated[str, Meta(min_length=1, max_length=wire.NAME_SIZE_MAX)]
 
 
 def members(form: Struct, *loc: str | int) -> dict[str, Any]:

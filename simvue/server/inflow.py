@@ -18,6 +18,7 @@ from litestar.enums import ScopeType
 
 from simvue import wire
 
+from . import links
 from .forms import Refused, send_refusal
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ SILENCE_S: Final = 30.0
 
 class Inflow:
     """ASGI application in front of *app* that bounds what bodies on their way in may hold.
+
+    Files are not counted: they go to the disk as they come.
 
     All together hold at most *waiting_max* bytes of memory, from the announcement of a
     body to the answer.  A sender that says nothing for *silence* seconds gives its place up.
@@ -54,9 +57,10 @@ class Inflow:
         if length == 0:
             await self._app(scope, receive, send)
             return
-        body = _Body(self, receive, counted=length is None)
+        streamed = scope["path"].startswith(links.PATH)
+        body = _Body(self, receive, counted=length is None and not streamed)
         try:
-            if length is not None:
+            if length is not None and not streamed:
                 body.hold(length)
             await self._app(scope, body.receive, send)
         except Refused as refused:

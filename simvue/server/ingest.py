@@ -4,6 +4,8 @@
 
     Ingest    one thread a body: decode without the GIL, add to the store, wait for the
       │       commit, answer {"stored", "abort"}
+    salvage   takes the rows that can be stored out of a body that has others: a client
+      │       that numbers its rows is told, any other would send nothing ever again
     Repeats   knows bodies without row numbers that came lately, so that a retry of an
               official client is stored once
 
@@ -15,21 +17,29 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import msgspec
 from litestar import Request, Response
-from msgspec import Struct
 
 from simvue import wire
-from simvue._columns import decode_metrics
+from simvue._columns import Rows, decode_metrics
 
-from .forms import Refused, answer, check_id, checked, clean_text, invalid
-from .store import Event, Span, Store, Stored
+from . import events, tensors
+from .alerts import Alerts
+from .forms import Refused, answer, check_id, checked, invalid
+from .live import Live
+from .store import Span, Store, Stored
+
+logger = logging.getLogger("simvue.server")
+
+T = TypeVar("T")
 
 # Bodies decoded and committed at a time.  A commit is a wait for the disk, during which
 # the others gather into the next group, so more threads than cores (chosen).
@@ -91,21 +101,55 @@ class Repeats:
             del self._seen[key]
 
 
+# ---- Rows that cannot be stored ------------------------------------------------------------
+
+# Rows looked at one by one; official clients send at most 16,000 in a body.
+SALVAGE_MAX: Final = 65_536
+_MEMBERS = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
+_LIST = msgspec.msgpack.Decoder(list[msgspec.Raw])
+
+
+def salvage(
+    body: bytes, kind: str, decode: Callable[[bytes], T], refusal: Refused
+) -> tuple[T, int]:
+    """Decode those rows of *body* that *decode* takes; return them and how many it does not.
+
+    *kind* is the member that holds them.  Raises *refusal* if the body is no batch of rows
+    at all, Refused if its run is none.
+    """
+    try:
+        members = _MEMBERS.decode(body)
+        if members.keys() != {"run", kind} or _length(members[kind]) > SALVAGE_MAX:
+            raise refusal
+        rows = _LIST.decode(members[kind])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise refusal from None
+
+    def batch(some: list[msgspec.Raw]) -> bytes:
+        return msgspec.msgpack.encode({"run": members["run"], kind: some})
+
+    decode(batch([]))
+    sound = []
+    for row in rows:
+        try:
+            decode(batch([row]))
+        except Refused:
+            continue
+        sound.append(row)
+    return decode(batch(sound)), len(rows) - len(sound)
+
+
+def _length(array: msgspec.Raw) -> int:
+    """Read how many items a msgpack array says it has; 0 if it is none."""
+    head = bytes(memoryview(array)[:5])
+    if head[0] & 0xF0 == 0x90:
+        return head[0] & 0x0F
+    if head[0] in (0xDC, 0xDD):
+        return int.from_bytes(head[1 : 3 if head[0] == 0xDC else 5], "big")
+    return 0
+
+
 # ---- Rows into the store -----------------------------------------------------------------------
-
-
-class _Event(Struct):
-    message: str
-    timestamp: str | None = None
-    log_level: str | None = None
-
-
-class _Events(Struct):
-    run: str
-    events: list[_Event]
-
-
-_EVENTS = msgspec.msgpack.Decoder(_Events)
 
 
 def gone(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -113,11 +157,22 @@ def gone(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     return answer({"detail": "the run was deleted"}, 410)
 
 
+def faulty(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Word the answer to a request about a live run that failed by a fault of ours.
+
+    Never 500: official clients then give up on the run for good, but try again at a 503.
+    """
+    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return answer({"detail": "the server failed; send again"}, 503, {"Retry-After": "10"})
+
+
 class Ingest:
     """The road of a body into the store."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, live: Live, alerts: Alerts) -> None:
         self._store = store
+        self._live = live
+        self._alerts = alerts
         self._repeats = Repeats()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="ingest")
 
@@ -133,10 +188,15 @@ class Ingest:
         """Store the body of *request* as events; answers after the commit."""
         return await self._add(request, self._events)
 
+    async def add_tensors(self, request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Store the body of *request* as arrays of the run in its path, like the others."""
+        run = check_id(request.path_params["run"], "path", "id")
+        return await self._add(request, partial(self._tensors, run))
+
     async def _add(
         self,
         request: Request[Any, Any, Any],
-        store: Callable[[bytes, Span | None, str], Stored],
+        store: Callable[[bytes, Span | None, str], tuple[Stored, int]],
     ) -> Response[bytes]:
         encoding = request.headers.get("content-encoding", "identity")
         if encoding != "identity":
@@ -147,42 +207,82 @@ class Ingest:
         body = await request.body()
         loop = asyncio.get_running_loop()
         owner = request.scope["user"].user
-        stored = await loop.run_in_executor(self._threads, store, body, numbers, owner)
-        return answer({"stored": stored.stored, "abort": stored.abort})
+        stored, refused = await loop.run_in_executor(self._threads, store, body, numbers, owner)
+        found: dict[str, Any] = {"stored": stored.stored, "abort": stored.abort}
+        if refused:
+            found["refused"] = refused
+        return answer(found)
 
-    def _metrics(self, body: bytes, numbers: Span | None, owner: str) -> Stored:
-        with checked("body"):
-            rows = decode_metrics(body)
-        run = check_id(rows.run, "body", "run")
+    def _metrics(self, body: bytes, numbers: Span | None, owner: str) -> tuple[Stored, int]:
+        rows, refused = _decoded(body, "metrics", _decode_metrics, numbers)
         _check_count(numbers, rows.count)
 
         def store() -> Stored:
-            return self._store.add_metrics(run, rows, numbers)
+            with checked("header"):
+                stored = self._store.add_metrics(rows.run, rows, numbers)
+            self._live.publish("rows", rows.run)
+            self._alerts.hear(rows.run)
+            return stored
 
         if numbers or not all((block.timestamp % 1_000_000).all() for block in rows.blocks):
-            return store()
-        return self._repeats.once(_key(owner, body), store)
+            return store(), refused
+        return self._repeats.once(_key(owner, body), store), refused
 
-    def _events(self, body: bytes, numbers: Span | None, owner: str) -> Stored:
-        try:
-            decoded = _EVENTS.decode(body)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise invalid(str(error), "body") from None
-        run = check_id(decoded.run, "body", "run")
-        _check_count(numbers, len(decoded.events))
-        now = time.time_ns() // 1000
-        events = [_event(place, event, now) for place, event in enumerate(decoded.events)]
+    def _events(self, body: bytes, numbers: Span | None, owner: str) -> tuple[Stored, int]:
+        (run, found), refused = _decoded(body, "events", events.decode, numbers)
+        _check_count(numbers, len(found))
 
         def store() -> Stored:
-            return self._store.add_events(run, events, numbers)
+            with checked("header"):
+                stored = self._store.add_events(run, found, numbers)
+            self._live.publish("rows", run)
+            self._alerts.hear(run)
+            return stored
 
-        if numbers or not all(event.timestamp % 1_000_000 for event in events):
-            return store()
-        return self._repeats.once(_key(owner, body), store)
+        if numbers or not all(event.timestamp % 1_000_000 for event in found):
+            return store(), refused
+        return self._repeats.once(_key(owner, body), store), refused
+
+    def _tensors(
+        self, run: str, body: bytes, numbers: Span | None, owner: str
+    ) -> tuple[Stored, int]:
+        found, refused = tensors.decode(body, strict=numbers is not None)
+        _check_count(numbers, len(found))
+
+        def store() -> Stored:
+            with checked("body"):
+                stored = self._store.add_tensors(run, found, numbers)
+            self._live.publish("rows", run)
+            return stored
+
+        if numbers or not all(tensor.timestamp % 1_000_000 for tensor in found):
+            return store(), refused
+        return self._repeats.once(_key(f"{owner}\0{run}", body), store), refused
+
+
+def _decoded(
+    body: bytes, kind: str, decode: Callable[[bytes], T], numbers: Span | None
+) -> tuple[T, int]:
+    """Decode *body*; of one without row numbers, what can be, and how many rows cannot."""
+    try:
+        return decode(body), 0
+    except Refused as refusal:
+        if numbers is not None:
+            raise
+        found, refused = salvage(body, kind, decode, refusal)
+        logger.warning("%d rows of a body of %s cannot be stored: %s", refused, kind, refusal)
+        return found, refused
+
+
+def _decode_metrics(body: bytes) -> Rows:
+    with checked("body"):
+        rows = decode_metrics(body)
+    check_id(rows.run, "body", "run")
+    return rows
 
 
 def _key(owner: str, body: bytes) -> bytes:
-    # The body names its run and its kind itself.
+    # The body names its run and its kind itself; arrays come to a path that does.
     return hashlib.sha256(owner.encode() + b"\0" + body).digest()
 
 
@@ -205,18 +305,3 @@ def _check_count(numbers: Span | None, count: int) -> None:
             "header",
             wire.ROWS_HEADER,
         )
-
-
-def _event(place: int, event: _Event, now: int) -> Event:
-    with checked("body", "events", place, "timestamp"):
-        timestamp = now if event.timestamp is None else wire.parse_timestamp(event.timestamp)
-    level = (event.log_level or "info").lower()
-    if level not in wire.LOG_LEVELS:
-        raise invalid(
-            f"a level is one of {', '.join(wire.LOG_LEVELS)}; got {level[:40]!r}",
-            "body",
-            "events",
-            place,
-            "log_level",
-        )
-    return Event(timestamp, level, clean_text(event.message))

@@ -1,35 +1,67 @@
-"""Lifecycle: the server's own look at its runs, to notice those that fell silent.
+"""Lifecycle: the server's own look at its runs: who fell silent, whose time is over.
 
 A running run that gave no sign of life for longer than its ``heartbeat_timeout`` is
 ``lost``; its next sign of life makes it ``running`` again.  Only the server's clock
 counts, and a server that was down has heard nobody: opening the store is a sign of life
 of every run.
+
+A run with a ``ttl`` is deleted that many seconds after its end, or after the last that was
+heard of it if it has none; a running run never is.
+
+What came is folded meanwhile, so that long series are read as fast as short ones.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from typing import Final
 
 from simvue.exception import StoreError
 
+from .live import Live
 from .store import Busy, Store
 
 # How often the runs are looked at: a small part of the default timeout of 180 s.
 INTERVAL_S: Final = 3.0
+# How often is looked for what is due to be folded: a second of the fastest ingest is a few folds.
+FOLD_INTERVAL_S: Final = 1.0
+# Between two tries where folding fails: each says so in the log.
+FOLD_PAUSE_S: Final = 60.0
+
+logger = logging.getLogger("simvue.server")
 
 
 async def watch(
-    store: Store, interval: float = INTERVAL_S, clock: Callable[[], float] = time.time
+    store: Store,
+    live: Live,
+    interval: float = INTERVAL_S,
+    clock: Callable[[], float] = time.time,
 ) -> None:
-    """Mark silent runs as lost every *interval* seconds, until cancelled."""
+    """Mark silent runs as lost, delete expired ones, every *interval* seconds until cancelled."""
     while True:
         await asyncio.sleep(interval)
         try:
-            await asyncio.to_thread(store.mark_lost, clock())
+            for run in await asyncio.to_thread(store.mark_lost, clock()):
+                live.publish("run", run)
+            for run in await asyncio.to_thread(store.delete_expired, clock()):
+                live.publish("run", run)
         except (Busy, StoreError):
-            # The disk is slow or full, which every request is told; who is silent now will
-            # still be silent at the next look.
+            # The disk is slow or full, which every request is told; who is silent or
+            # expired now will still be so at the next look.
             continue
+
+
+async def fold(store: Store, interval: float = FOLD_INTERVAL_S) -> None:
+    """Fold what is due, a step after the other, until cancelled."""
+    while True:
+        try:
+            if await asyncio.to_thread(store.fold):
+                continue
+        except (Busy, StoreError) as error:
+            # The disk is full, say: what came stays as it is, and is read all the same.
+            logger.warning("rows are not folded: %s", error)
+            await asyncio.sleep(FOLD_PAUSE_S)
+        await asyncio.sleep(interval)

@@ -32,6 +32,7 @@ from simvue.version import __version__
 
 from .app import make_app
 from .auth import Hosts, digest, new_token
+from .live import Live
 from .store import Store, open_store
 
 if sys.version_info >= (3, 11):
@@ -70,7 +71,8 @@ def serve(data: Path, host: str, port: int, names: Sequence[str] = ()) -> None:
             port = listener.getsockname()[1]
             url = f"http://{_reachable(host)}:{port}"
             token = _configure(data / "simvue.toml", url, store)
-            app = make_app(store, Hosts(host, names), f"simvue_{port}")
+            live = Live()
+            app = make_app(store, live, Hosts(host, names), f"simvue_{port}")
             config = uvicorn.Config(
                 app,
                 http="httptools",
@@ -84,7 +86,7 @@ def serve(data: Path, host: str, port: int, names: Sequence[str] = ()) -> None:
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=GRACE_S,
             )
-            _Server(config, data, url, token).run_until_signal(listener)
+            _Server(config, live, data, url, token).run_until_signal(listener)
     finally:
         store.close()
 
@@ -92,8 +94,11 @@ def serve(data: Path, host: str, port: int, names: Sequence[str] = ()) -> None:
 class _Server(uvicorn.Server):
     """uvicorn's server, which says when it is ready and ends with status 0 when told to."""
 
-    def __init__(self, config: uvicorn.Config, data: Path, url: str, token: str) -> None:
+    def __init__(
+        self, config: uvicorn.Config, live: Live, data: Path, url: str, token: str
+    ) -> None:
         super().__init__(config)
+        self._live = live
         self._data = data
         self._url = url
         self._token = token
@@ -117,6 +122,11 @@ class _Server(uvicorn.Server):
             print(f"The token is in {self._data / 'simvue.toml'}")
         # The one line that scripts wait for.
         print(f"ready {self._url}", flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # uvicorn waits for every request in flight, and a stream is one that does not end.
+        self._live.close()
+        await super().shutdown(sockets)
 
 
 def _keep_memory() -> None:

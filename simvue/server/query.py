@@ -84,14 +84,19 @@ def _strings(text: str, name: str) -> list[str]:
     return value
 
 
-def listing(parameters: Parameters, filtered: bool = True) -> Query:
-    """Read a list request; what may be filtered and sorted by is for the store to say."""
+def listing(parameters: Parameters, filtered: bool = True, paged: bool = True) -> Query:
+    """Read a list request; what may be filtered and sorted by is for the store to say.
+
+    A list that is not *paged* is all of it unless a number is asked for.
+    """
     count = whole(parameters, "count", START_MAX)
+    if paged:
+        count = PAGE if count is None else min(count or PAGE_MAX, PAGE_MAX)
     return Query(
         filters=conditions(parameters) if filtered else [],
         sorting=_sorting(parameters),
         start=whole(parameters, "start", START_MAX) or 0,
-        count=PAGE if count is None else min(count or PAGE_MAX, PAGE_MAX),
+        count=count or None,
     )
 
 
@@ -111,7 +116,7 @@ class _Column(msgspec.Struct):
     desc: bool = False
 
 
-def fetch(ask: Callable[..., tuple[int, list[Any]]], query: Query, *rest: str) -> dict[str, Any]:
+def fetch(ask: Callable[..., tuple[int, list[Any]]], query: Query, *rest: Any) -> dict[str, Any]:
     """Ask the store for a page, and word the answer: the total before paging, the objects."""
     with checked("query"):
         total, objects = ask(query, *rest)

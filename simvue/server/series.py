@@ -5,7 +5,8 @@ logged, or as many buckets as their chart has pixels::
 
     points     [{"step": 0, "value": 0.5}, ...]                     text, ascending and unique
     aggregate  [{"step": 0, "average": .., "min": .., "max": ..}]   the same, over several runs
-    columns    {"step": bin, "time": bin, "timestamp": bin, "values": bin, "kinds": "f"}
+    columns    {"step": bin, "time": bin, "timestamp": bin, "values": bin, "kinds": "f",
+                "rank": bin of int32, -1 for none, where ranks share the run}
     buckets    {"count": bin, "nonfinite": bin, "first": bin, "x_first": bin, ...}
 
 A ``bin`` is little-endian: int64, float64, and eight bytes a value, of which ``kinds`` says
@@ -87,13 +88,16 @@ def columns(series: Series) -> dict[str, Any]:
     """Return every row of *series* as columns."""
     kinds = series.kinds
     uniform = not len(kinds) or bool((kinds == kinds[0]).all())
-    return {
+    found = {
         "step": _binary(series.step, "<i8"),
         "time": _binary(series.time, "<f8"),
         "timestamp": _binary(series.timestamp, "<i8"),
         "values": _binary(series.values, "<u8"),
         "kinds": KINDS[int(kinds[0]) if len(kinds) else 0] if uniform else _binary(kinds, "u1"),
     }
+    if series.rank is not None:
+        found["rank"] = _binary(series.rank, "<i4")
+    return found
 
 
 def between(series: Series, axis: buckets.Axis, start: float | None, end: float | None) -> Series:
@@ -106,20 +110,17 @@ def between(series: Series, axis: buckets.Axis, start: float | None, end: float 
         taken &= x <= end
     if taken.all():
         return series
-    return Series(
-        series.step[taken],
-        series.time[taken],
-        series.timestamp[taken],
-        series.values[taken],
-        series.kinds[taken],
-    )
+    return series.take(taken)
 
 
-def pixels(
-    series: Series, axis: buckets.Axis, most: int, start: float | None, end: float | None
-) -> dict[str, Any]:
-    """Return at most *most* buckets of *series* along *axis*, between *start* and *end*."""
-    cut = buckets.cut(series, axis, most, start, end)
+def of_rank(series: Series, rank: int) -> Series:
+    """Return the rows of *series* that one rank logged; there may be none."""
+    ranks = np.full(len(series.step), -1) if series.rank is None else series.rank
+    return series.take(ranks == rank)
+
+
+def pixels(cut: buckets.Buckets) -> dict[str, Any]:
+    """Return buckets as columns."""
     return {
         "count": _binary(cut.count, "<i8"),
         "nonfinite": _binary(cut.nonfinite, "<i8"),

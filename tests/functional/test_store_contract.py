@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -15,17 +16,21 @@ import pytest
 
 from simvue import wire
 from simvue._columns import decode_metrics
+from simvue.exception import StoreError
 from simvue.server.store import (
     Busy,
     Event,
     Filter,
     IdTaken,
+    NoSuchAlert,
     NoSuchRun,
     Query,
     RunGone,
     Span,
     Store,
+    Tensor,
     Token,
+    Watched,
     commits,
 )
 from simvue.server.store.sqlite import SQLiteStore
@@ -113,6 +118,146 @@ def values_of(store: Store, run: str, name: str) -> list[Any]:
     ]
 
 
+# ---- Processes that share a run ------------------------------------------------------------
+
+
+class Sharing:
+    """A run, and what processes of it say: ``say(rank, status)``, as a process of that rank."""
+
+    def __init__(self, store: Store, size: int | None, launch: str = "job-1") -> None:
+        self.store, self.size, self.launch = store, size, launch
+        self.run = wire.new_id()
+        self.members = {"id": self.run, "folder": "/", "status": "running"}
+
+    def open(self, rank: int | None, process: str, **members: Any) -> str:
+        found = self._process(rank, process, "running")
+        run = {**self.members, **members, "process": found}
+        assert self.store.create_run(run, "ada")[0] == self.run
+        return self.status
+
+    def end(self, rank: int | None, process: str, status: str = "completed") -> str:
+        self.store.update_run(self.run, {"process": self._process(rank, process, status)})
+        return self.status
+
+    def _process(self, rank: int | None, process: str, status: str) -> dict[str, Any]:
+        found = {"id": process, "launch": self.launch, "rank": rank, "size": self.size}
+        return {**found, "status": status}
+
+    @property
+    def status(self) -> str:
+        status: str = self.store.get_run(self.run)["status"]
+        return status
+
+
+def test_a_shared_run_is_completed_when_all_its_ranks_are(store: Store) -> None:
+    """Also those that come when others have gone: the launch has three."""
+    run = Sharing(store, size=3)
+    assert run.open(0, "p0") == "running"
+    assert run.end(0, "p0") == "running"
+    run.open(1, "p1")
+    run.open(2, "p2")
+    assert run.end(2, "p2") == "running"
+    assert run.end(1, "p1") == "completed"
+
+
+def test_a_shared_run_fails_as_soon_as_one_rank_fails_and_stays_so(store: Store) -> None:
+    run = Sharing(store, size=3)
+    for rank in range(3):
+        run.open(rank, f"p{rank}")
+    assert run.end(1, "p1", "terminated") == "terminated"
+    assert run.end(2, "p2", "failed") == "failed"
+    assert run.end(0, "p0", "completed") == "failed"
+
+
+def test_without_a_number_of_ranks_those_that_came_are_all(store: Store) -> None:
+    run = Sharing(store, size=None)
+    run.open(None, "p")
+    run.open(None, "q")
+    assert run.end(None, "p") == "running"
+    assert run.end(None, "q") == "completed"
+
+
+def test_saying_it_twice_changes_nothing(store: Store) -> None:
+    """A registration that is sent again, after its answer was lost, does not begin anew."""
+    run = Sharing(store, size=2)
+    for _ in range(2):
+        run.open(0, "p0")
+        run.open(1, "p1")
+    for _ in range(2):
+        assert run.end(0, "p0") == "running"
+    for _ in range(2):
+        assert run.end(1, "p1") == "completed"
+    assert run.open(0, "p0") == "completed"
+
+
+@pytest.mark.parametrize("end", ["completed", "failed", "lost"])
+def test_a_rank_in_another_process_begins_a_new_attempt(store: Store, end: str) -> None:
+    """A job that was queued again: nothing of its first attempt counts from then on."""
+    run = Sharing(store, size=2)
+    run.open(0, "p0")
+    run.open(1, "p1")
+    run.end(1, "p1", end)
+    assert run.open(0, "q0") == "running"
+    run.open(1, "q1")
+    assert run.end(0, "p0") == "running"
+    assert run.end(0, "q0") == "running"
+    assert run.end(1, "q1") == "completed"
+
+
+def test_who_comes_after_all_have_ended_begins_a_new_attempt(store: Store) -> None:
+    run = Sharing(store, size=2)
+    for rank in range(2):
+        run.open(rank, f"p{rank}")
+    run.end(0, "p0", "failed")
+    run.end(1, "p1", "lost")
+    run.launch = "job-2"
+    assert run.open(1, "q1") == "running"
+    run.open(0, "q0")
+    run.end(0, "q0")
+    assert run.end(1, "q1") == "completed"
+
+
+def test_who_comes_to_a_lost_run_begins_a_new_attempt(store: Store, clock: Clock) -> None:
+    run = Sharing(store, size=1)
+    run.open(0, "p0", heartbeat_timeout=60)
+    clock.now += 100
+    assert store.mark_lost(clock.now) == [run.run]
+    run.launch = "job-2"
+    assert run.open(0, "q0") == "running"
+    assert run.end(0, "q0") == "completed"
+
+
+def test_two_launches_at_once_share_a_run_until_both_have_ended(store: Store) -> None:
+    """As coupled codes do: each launch has a rank 0 of its own."""
+    run = Sharing(store, size=2)
+    for launch in ("fluid", "solid"):
+        run.launch = launch
+        for rank in range(2):
+            run.open(rank, f"{launch}{rank}")
+    for launch in ("fluid", "solid"):
+        run.launch = launch
+        for rank in range(2):
+            assert run.status == "running"
+            run.end(rank, f"{launch}{rank}")
+    assert run.status == "completed"
+
+
+def test_who_joins_adds_its_metadata(store: Store) -> None:
+    run = Sharing(store, size=2)
+    run.open(0, "p0", metadata={"a": 1})
+    run.open(1, "p1", metadata={"b": 2}, tags=["late"])
+    found = store.get_run(run.run)
+    assert (found["metadata"], found["tags"]) == ({"a": 1, "b": 2}, [])
+
+
+def test_nobody_joins_a_run_of_somebody_else(store: Store) -> None:
+    run = Sharing(store, size=2)
+    run.open(0, "p0")
+    process = {"id": "p1", "rank": 1, "size": 2, "status": "running"}
+    with pytest.raises(IdTaken):
+        store.create_run({**run.members, "process": process}, "bob")
+
+
 # ---- Rows: sent twice, stored once --------------------------------------------------------
 
 
@@ -174,6 +319,39 @@ def test_writers_follow_each_other_by_first_arrival(store: Store) -> None:
     post(store, run, "second", 0, 5)
     assert values_of(store, run, "x") == [*range(10), 0, 1, 2]
     assert list(store.writers(run)) == ["second", "first"]
+
+
+def test_series_go_by_rank_and_then_by_writer(store: Store) -> None:
+    run = new_run(store)
+    facts = {"kind": "metrics", "dropped": 0}
+    store.update_run(run, {"writers": {"b": {**facts, "rank": 1}, "a": {**facts, "rank": 0}}})
+    assert store.writers(run) == {}
+    # A fork of rank 0 is a writer that comes later, known by its rows first.
+    for writer in ("b", "a", "fork", "none"):
+        post(store, run, writer, 0, 3)
+    store.update_run(run, {"writers": {"fork": {**facts, "rank": 0}}})
+    series = store.series(run, ["x", "y"])
+    for name, count in (("x", 3), ("y", 2)):
+        rank = series[name].rank
+        assert rank is not None
+        assert rank.tolist() == [-1] * count + [0] * 2 * count + [1] * count
+    assert values_of(store, run, "x") == [0, 1, 2] * 4
+    assert store.get_run(run)["ranks"] == [0, 1]
+
+
+def test_series_of_runs_that_nobody_shares_have_no_ranks(store: Store) -> None:
+    run = new_run(store)
+    post(store, run, "w", 0, 3)
+    assert store.series(run, ["x"])["x"].rank is None
+    assert store.get_run(run)["ranks"] == []
+
+
+def test_dropped_rows_are_the_most_that_each_writer_ever_said(store: Store) -> None:
+    run = new_run(store)
+    for writer, dropped in (("a", 5), ("b", 2), ("a", 7), ("a", 5)):
+        facts = {"kind": "metrics", "rank": None, "dropped": dropped}
+        store.update_run(run, {"writers": {writer: facts}})
+    assert store.get_run(run)["dropped"] == 9
 
 
 def test_rows_without_a_writer_are_stored_as_often_as_sent(store: Store) -> None:
@@ -327,7 +505,7 @@ def test_a_new_run_has_all_members(store: Store) -> None:
     assert found["notifications"] == {"state": "none"}
     assert (found["starred"], found["abort"], found["ttl"]) == (False, False, None)
     _, folders = store.list_folders(Query())
-    assert [folder["path"] for folder in folders] == ["/", "/a", "/a/b"]
+    assert [folder["path"] for folder in folders] == ["/a/b", "/a", "/"], "newest first"
     assert {tag["name"] for tag in store.list_tags(Query())[1]} == {"s", "t"}
 
 
@@ -403,6 +581,71 @@ def test_a_server_that_was_down_has_heard_nobody(open_store: Opener, clock: Cloc
     assert store.mark_lost(clock.now) == [run]
 
 
+def test_a_batch_is_created_whole_or_not_at_all(store: Store) -> None:
+    made = store.create_runs([{"folder": "/batch", "name": f"n{i}"} for i in range(300)], "ada")
+    assert [store.get_run(run)["name"] for run, _ in made] == [f"n{i}" for i in range(300)]
+    taken = {"id": made[0][0], "folder": "/"}
+    with pytest.raises(IdTaken):
+        store.create_runs([{"folder": "/other"}, taken, {"folder": "/other"}], "eve")
+    assert store.list_folders(Query(filters=[Filter("path", "==", "/other")]))[0] == 0
+    assert store.list_runs(Query(count=0), "eve")[0] == 300
+
+
+def test_a_run_goes_when_its_ttl_is_over_unless_it_runs(store: Store, clock: Clock) -> None:
+    ended = new_run(store, status="completed", ttl=60)
+    planned = new_run(store, ttl=60)
+    running = new_run(store, status="running", ttl=60)
+    kept = new_run(store, status="completed")
+    clock.now += 59
+    assert store.delete_expired(clock.now) == []
+    store.update_run(planned, {"description": "still wanted"})
+    clock.now += 2
+    assert store.delete_expired(clock.now) == [ended]
+    with pytest.raises(RunGone):
+        store.get_run(ended)
+    clock.now += 3600
+    assert store.delete_expired(clock.now) == [planned]
+    store.update_run(running, {"status": "completed"})
+    assert store.delete_expired(clock.now + 59) == []
+    assert store.delete_expired(clock.now + 61) == [running]
+    assert store.get_run(kept)["ttl"] is None
+
+
+def test_a_lost_runs_ttl_begins_when_it_is_lost(open_store: Opener, clock: Clock) -> None:
+    """A server that was down for longer than the ttl deletes nobody whom it has not heard yet."""
+    store = open_store()
+    run = new_run(store, status="running", heartbeat_timeout=10, ttl=60)
+    store.close()
+    clock.now += 3600
+    store = open_store()
+    clock.now += 11
+    assert store.mark_lost(clock.now) == [run]
+    assert store.delete_expired(clock.now + 59) == []
+    assert store.delete_expired(clock.now + 61) == [run]
+
+
+def test_the_extent_of_a_run_spans_all_its_rows(store: Store) -> None:
+    run = new_run(store)
+    assert store.extent(run) == {}
+    for first, end in ((100, 200), (3, 50)):
+        post(store, run, "w", first, end)
+    start = int(START * 1e6)
+    assert store.extent(run) == {
+        "step": (3, 199),
+        "time": (3 / 8, 199 / 8),
+        "timestamp": (start + 3_000, start + 199_000),
+    }
+
+
+def test_events_are_counted_by_window(store: Store) -> None:
+    run = new_run(store)
+    store.add_events(run, [Event(t, "info", f"m{t}") for t in (-1, 0, 9, 10, 29, 30)], None)
+    assert store.count_events(run, [], 0, 10, 3) == [2, 1, 1]
+    assert store.count_events(run, ["9"], 0, 10, 3) == [1, 0, 1]
+    with pytest.raises(NoSuchRun):
+        store.count_events(wire.new_id(), [], 0, 10, 3)
+
+
 def test_the_abort_flag_comes_with_every_answer(store: Store) -> None:
     run = new_run(store)
     assert not store.beat(run).abort
@@ -424,9 +667,9 @@ def test_updates_merge_metadata_and_replace_tags(store: Store) -> None:
         "new": "x",
     }
     assert (found["tags"], found["description"], found["system"]) == (["new", "newer"], "d", {})
-    store.update_run(run, {"folder": "/elsewhere", "starred": True, "alerts": ["x"], "name": "n"})
+    store.update_run(run, {"folder": "/elsewhere", "starred": True, "alerts": [], "name": "n"})
     moved = store.get_run(run)
-    assert (moved["folder"], moved["starred"], moved["alerts"]) == ("/elsewhere", True, ["x"])
+    assert (moved["folder"], moved["starred"], moved["alerts"]) == ("/elsewhere", True, [])
 
 
 def test_a_deleted_run_is_gone_for_good(store: Store) -> None:
@@ -593,7 +836,7 @@ def test_filters(zoo: Store, key: str, op: str, value: str, names: str) -> None:
 @pytest.mark.parametrize(
     ("key", "op", "value"),
     [
-        ("alert.name", "==", "x"),
+        ("alert.name", "contains", "x"),
         ("name", "<", "x"),
         ("created", "<", "soon"),
         ("created", "<", ""),
@@ -605,6 +848,28 @@ def test_filters(zoo: Store, key: str, op: str, value: str, names: str) -> None:
 def test_filters_that_cannot_be_served_say_so(zoo: Store, key: str, op: str, value: str) -> None:
     with pytest.raises(ValueError, match=key.split(";")[0]):
         zoo.list_runs(Query([Filter(key, op, value)]), "ada")
+
+
+def test_runs_are_found_by_their_alerts(zoo: Store) -> None:
+    """A status that follows a name is that of this alert; alone it is that of any."""
+    hot, wet = new_alert(zoo, name="hot"), new_alert(zoo, name="wet")
+    runs = {run["name"]: run["id"] for run in zoo.list_runs(Query(), "ada")[1]}
+    zoo.update_run(runs["a"], {"alerts": [hot, wet]})
+    zoo.update_run(runs["b"], {"alerts": [hot]})
+    zoo.set_alert_status(wet, runs["a"], "critical")
+    zoo.set_alert_status(hot, runs["b"], "critical")
+    zoo.set_alert_status(hot, runs["c"], "critical")
+
+    def found(*filters: tuple[str, str, str]) -> str:
+        query = Query([Filter(*item) for item in filters], [("name", False)])
+        return "".join(run["name"] for run in zoo.list_runs(query, "ada")[1])
+
+    named, critical = ("alert.name", "==", "hot"), ("alert.status", "==", "critical")
+    assert found(named) == "ab", "c has a status without being watched"
+    assert found(("alert.name", "!=", "hot")) == "cd"
+    assert found(named, critical) == "b"
+    assert found(critical) == "ab"
+    assert found(critical, named) == "ab"
 
 
 def test_filters_are_anded_and_pages_tell_the_total(zoo: Store) -> None:
@@ -720,7 +985,536 @@ def test_tags(store: Store) -> None:
 
 
 def test_tokens(store: Store) -> None:
-    token = Token("ada", "maths", True, START + 60, {"name": "laptop"})
+    token = Token("ada", "maths", "admin", START + 60, "laptop")
     store.add_token("00" * 32, token)
     assert store.find_token("00" * 32) == token
     assert store.find_token("11" * 32) is None
+    other = Token("bob", "maths", "write", START + 60)
+    store.add_token("11" * 32, other)
+    total, (first, second) = store.list_tokens(Query(), None)
+    assert (total, first["name"], second["user"]) == (2, "laptop", "bob")
+    assert first["expires"] == "2026-02-02T02:41:00.000000"
+    assert store.list_tokens(Query(), "bob") == (1, [second])
+    assert not store.delete_token(token.id, "bob"), "it is not his"
+    assert store.delete_token(token.id, "ada")
+    assert store.find_token("00" * 32) is None
+    assert not store.delete_token(token.id, None)
+    assert store.delete_token(other.id, None)
+
+
+# ---- Alerts --------------------------------------------------------------------------------
+
+
+def alert_of(source: str = "user", **members: Any) -> dict[str, Any]:
+    return {
+        "name": "an alert",
+        "description": None,
+        "source": source,
+        "alert": None,
+        "notification": "none",
+        "enabled": True,
+        "abort": False,
+        "auto": False,
+        **members,
+    }
+
+
+def new_alert(store: Store, source: str = "user", **members: Any) -> str:
+    alert, created = store.create_alert(alert_of(source, **members), "ada", False)
+    assert created
+    return alert
+
+
+def test_alerts_are_created_changed_and_deleted(store: Store) -> None:
+    rule = {"pattern": "x", "frequency": 2}
+    alert = new_alert(store, "events", name="first", alert=rule, abort=True)
+    found = store.get_alert(alert)
+    assert found == {
+        **alert_of("events", name="first", alert=rule, abort=True),
+        "id": alert,
+        "delay": 0,
+        "run_tags": [],
+        "created": "2026-02-02T02:40:00.000000",
+    }
+    second = new_alert(store, name="a second")
+    total, listed = store.list_alerts(Query())
+    assert (total, [item["id"] for item in listed]) == (2, [alert, second])
+    total, listed = store.list_alerts(Query(sorting=[("name", False)], count=1))
+    assert (total, [item["id"] for item in listed]) == (2, [second])
+    changes = {"description": "d", "enabled": False, "alert": {**rule, "pattern": "y"}}
+    assert store.update_alert(alert, changes)
+    assert store.get_alert(alert) == {**found, **changes}
+    assert store.delete_alert(alert)
+    assert store.get_alert(alert) is None
+    assert not store.delete_alert(alert)
+    assert not store.update_alert(alert, {"name": "n"})
+
+
+def test_an_alert_is_found_by_each_of_its_members(store: Store) -> None:
+    rule = {"pattern": "x", "frequency": 2}
+    alert = alert_of("events", alert=rule, description="d")
+    first, created = store.create_alert(alert, "ada", True)
+    assert created
+    turned = {**alert, "alert": dict(reversed(rule.items()))}
+    assert store.create_alert(turned, "bob", True) == (first, False)
+    for change in (
+        {"name": "other"},
+        {"description": None},
+        {"alert": {**rule, "frequency": 3}},
+        {"notification": "email"},
+        {"enabled": False},
+        {"abort": True},
+    ):
+        assert store.create_alert({**alert, **change}, "ada", True)[1], change
+    assert store.create_alert(alert, "ada", False)[1], "asked not to look"
+
+
+def test_an_alert_keeps_the_id_that_it_came_with(store: Store) -> None:
+    alert = alert_of(id=wire.new_id())
+    assert store.create_alert(alert, "ada", False) == (alert["id"], True)
+    assert store.create_alert(alert, "ada", True) == (alert["id"], False)
+    assert store.create_alert(alert, "bob", True) == (alert["id"], False), "just like it"
+    store.update_alert(alert["id"], {"name": "changed"})
+    assert store.create_alert(alert, "ada", False) == (alert["id"], False), "a retry is one"
+    with pytest.raises(IdTaken):
+        store.create_alert(alert, "bob", False)
+    with pytest.raises(IdTaken):
+        store.create_alert({**alert, "name": "other"}, "ada", False)
+
+
+def test_the_alerts_of_a_run(store: Store) -> None:
+    first, second, third = (new_alert(store, name=name) for name in "abc")
+
+    def attached() -> list[tuple[str, str | None]]:
+        found = store.get_run(run)["alerts"]
+        return [(item["alert"]["name"], item["status"]) for item in found]
+
+    run = new_run(store, alerts=[second, first])
+    assert attached() == [("b", None), ("a", None)]
+    assert store.set_alert_status(second, run, "critical") is None, "it has no abort"
+    store.update_run(run, {"alerts": [third, second, third]})
+    assert attached() == [("c", None), ("b", "critical")]
+    store.update_run(run, {"name": "n", "alerts": None})
+    assert len(attached()) == 2, "null leaves them alone"
+    assert store.list_runs(Query(), "ada")[1][0]["alerts"] == store.get_run(run)["alerts"]
+    with pytest.raises(NoSuchAlert):
+        store.update_run(run, {"alerts": [first, wire.new_id()]})
+    assert attached() == [("c", None), ("b", "critical")], "nothing half done"
+    assert store.delete_alert(third)
+    assert attached() == [("b", "critical")]
+    store.update_run(run, {"alerts": []})
+    store.update_run(run, {"alerts": [second]})
+    assert attached() == [("b", None)], "what is detached is forgotten"
+    with pytest.raises(NoSuchAlert):
+        store.create_run({"folder": "/", "alerts": [wire.new_id()]}, "ada")
+
+
+def test_the_status_of_an_alert(store: Store) -> None:
+    run, alert = new_run(store), new_alert(store)
+    assert store.alert_status(alert, run) is None
+    assert store.set_alert_status(alert, run, "critical") is None
+    assert store.alert_status(alert, run) == "critical"
+    assert store.get_run(run)["alerts"] == [], "not attached by that"
+    store.update_run(run, {"alerts": [alert]})
+    assert store.alert_status(alert, run) == "critical"
+    store.set_alert_status(alert, run, "ok")
+    assert store.alert_status(alert, run) == "ok"
+    assert store.alert_status(alert, new_run(store)) is None
+    unknown = wire.new_id()
+    with pytest.raises(NoSuchAlert):
+        store.alert_status(unknown, run)
+    with pytest.raises(NoSuchAlert):
+        store.set_alert_status(unknown, run, "ok")
+    with pytest.raises(NoSuchRun):
+        store.set_alert_status(alert, unknown, "ok")
+    store.delete_run(run)
+    with pytest.raises(RunGone):
+        store.alert_status(alert, run)
+
+
+@pytest.mark.parametrize(
+    ("members", "attached", "status", "aborts"),
+    [
+        ({"abort": True}, True, "critical", True),
+        ({"abort": True}, True, "ok", False),
+        ({"abort": True}, False, "critical", False),
+        ({"abort": True, "enabled": False}, True, "critical", False),
+        ({}, True, "critical", False),
+    ],
+)
+def test_which_alerts_abort_a_run(
+    store: Store, members: dict[str, Any], attached: bool, status: Any, aborts: bool
+) -> None:
+    alert = new_alert(store, name="too hot", **members)
+    run = new_run(store, alerts=[alert] if attached else [])
+    reason = store.set_alert_status(alert, run, status)
+    assert reason == ("alert too hot is critical" if aborts else None)
+    assert store.get_run(run)["abort"] is aborts
+    assert store.beat(run).abort is aborts
+
+
+def test_what_the_server_is_to_judge(store: Store) -> None:
+    rule = {"pattern": "x", "frequency": 1}
+    judged = new_alert(store, "events", alert=rule)
+    resting = new_alert(store, "events", alert=rule, enabled=False)
+    run = new_run(store, alerts=[judged, resting, new_alert(store)], status="running")
+    ended = new_run(store, alerts=[judged], status="completed")
+    new_run(store)
+    assert [item.run for item in store.watched_alerts(None)] == [run]
+    assert {item.run for item in store.watched_alerts([run, ended])} == {run, ended}
+    assert store.watched_alerts([]) == store.watched_alerts([wire.new_id()]) == []
+    store.set_alert_status(judged, run, "ok")
+    assert store.watched_alerts([run]) == [Watched(run, judged, "events", rule, "ok")]
+    store.update_alert(judged, {"alert": {**rule, "pattern": "y"}})
+    assert store.watched_alerts([run])[0].status is None, "another rule knows nothing"
+    store.update_run(run, {"alerts": []})
+    store.set_alert_status(judged, run, "critical")
+    assert store.alert_status(judged, run) is None, "judged too late"
+
+
+def test_recent_values_are_those_of_the_window(store: Store) -> None:
+    """Method: rows a millisecond apart; windows against a list of the numbers within."""
+    run = new_run(store)
+    # Out of order, in two streams, every second row of another shape.
+    for first in (30, 0, 20, 10):
+        post(store, run, "w", first, first + 10)
+    store.add_metrics(run, rows_of([{"x": 1000}], 39), None)
+    for window, names, numbers in (
+        (1000, ["x"], [39, 1000]),
+        (5000, ["x"], [35, 36, 37, 38, 39, 1000]),
+        (25_000, ["x"], [*range(15, 40), 1000]),
+        (10**12, ["x"], [*range(40), 1000]),
+    ):
+        found = store.recent_values(run, names, window)
+        assert sorted(found["x"].tolist()) == numbers, window
+    found = store.recent_values(run, ["y", "x", "nothing"], 4000)
+    assert sorted(found) == ["x", "y"]
+    assert sorted(found["y"].tolist()) == [72, 76], "from its own newest, row 38"
+    assert store.recent_values(new_run(store), ["x"], 1000) == {}
+    with pytest.raises(NoSuchRun):
+        store.recent_values(wire.new_id(), ["x"], 1)
+
+
+def test_an_event_is_looked_for_once(store: Store) -> None:
+    run, other = new_run(store), new_run(store)
+
+    def say(run: str, *messages: str) -> None:
+        store.add_events(run, [Event(int(START * 1e6), "info", text) for text in messages], None)
+
+    assert store.find_event(run, "needle", 0) == (False, 0)
+    say(run, "hay", "a needle in it")
+    found, after = store.find_event(run, "needle", 0)
+    assert found
+    assert store.find_event(run, "needle", after) == (False, after)
+    say(other, "a needle elsewhere")
+    assert store.find_event(run, "needle", after) == (False, after)
+    # What is behind is behind even if another run's events are deleted in between.
+    store.delete_run(other)
+    say(run, "needle, in lower case", "hay")
+    assert store.find_event(run, "needle", after)[0]
+    assert not store.find_event(run, "Needle", 0)[0]
+
+
+# ---- Tenants and users -----------------------------------------------------------------------
+
+
+def test_tenants_and_users(store: Store) -> None:
+    store.add_token("00" * 32, Token("admin", "default", "admin", START + 60))
+    _, (default,) = store.list_tenants(Query())
+    assert (default["name"], default["is_enabled"], default["max_runs"]) == ("default", True, 0)
+    _, (admin,) = store.list_users(Query())
+    assert (admin["username"], admin["is_admin"]) == ("admin", True)
+    assert (admin["tenant"], admin["is_deleted"]) == (default["id"], False)
+
+    tenant = store.create_tenant({"name": "maths", "max_runs": 5})
+    assert store.get_tenant(tenant) == {
+        "id": tenant,
+        "name": "maths",
+        "is_enabled": True,
+        "max_request_rate": 0,
+        "max_runs": 5,
+        "max_data_volume": 0,
+        "created": "2026-02-02T02:40:00.000000",
+    }
+    with pytest.raises(ValueError, match="maths"):
+        store.create_tenant({"name": "maths"})
+    with pytest.raises(ValueError, match="default"):
+        store.update_tenant(tenant, {"name": "default"})
+    assert store.update_tenant(tenant, {"name": "physics", "max_runs": None})
+    assert [item["name"] for item in store.list_tenants(Query(sorting=[("name", True)]))[1]] == [
+        "physics",
+        "default",
+    ]
+    user = store.create_user({"username": "ada", "email": "a@b.c", "tenant": tenant})
+    with pytest.raises(ValueError, match="ada"):
+        store.create_user({"username": "ada", "tenant": tenant})
+    with pytest.raises(ValueError, match="no tenant"):
+        store.create_user({"username": "bob", "tenant": wire.new_id()})
+    assert store.update_user(user, {"fullname": "Ada L", "username": "ada"})
+    with pytest.raises(ValueError, match="cannot change"):
+        store.update_user(user, {"username": "eve"})
+    found = store.get_user(user)
+    assert found is not None
+    assert (found["username"], found["fullname"], found["email"]) == ("ada", "Ada L", "a@b.c")
+    assert store.delete_tenant(tenant)
+    assert store.get_user(user) is None, "gone with its tenant"
+    unknown = wire.new_id()
+    assert store.get_tenant(unknown) is store.get_user(unknown) is None
+    assert not store.delete_user(unknown)
+    assert not store.delete_tenant(unknown)
+    assert not store.update_user(unknown, {"is_admin": True})
+    assert not store.update_tenant(unknown, {})
+
+
+def test_somebody_can_always_administer(store: Store) -> None:
+    store.add_token("00" * 32, Token("admin", "default", "admin", START + 60))
+    _, (admin,) = store.list_users(Query())
+    tenant = admin["tenant"]
+    store.create_user({"username": "ada", "tenant": tenant})
+    none_left = "no administrator would be left"
+    for change in ({"is_admin": False}, {"is_enabled": False}, {"is_readonly": True}):
+        with pytest.raises(ValueError, match=none_left):
+            store.update_user(admin["id"], change)
+    with pytest.raises(ValueError, match=none_left):
+        store.update_tenant(tenant, {"is_enabled": False})
+    with pytest.raises(ValueError, match=none_left):
+        store.delete_user(admin["id"])
+    with pytest.raises(ValueError, match=none_left):
+        store.delete_tenant(tenant)
+    assert store.get_user(admin["id"]) == admin
+    store.create_user({"username": "eve", "is_admin": True, "tenant": tenant})
+    assert store.delete_user(admin["id"])
+
+
+def test_a_token_may_do_what_its_user_may_by_now(store: Store) -> None:
+    store.add_token("00" * 32, Token("admin", "default", "admin", START + 60))
+    store.add_token("11" * 32, Token("ada", "maths", "admin", START + 60))
+    user = next(user for user in store.list_users(Query())[1] if user["username"] == "ada")
+
+    def scope() -> str | None:
+        found = store.find_token("11" * 32)
+        return found.scope if found else None
+
+    assert scope() == "admin"
+    store.update_user(user["id"], {"is_admin": False})
+    assert scope() == "write"
+    store.update_user(user["id"], {"is_readonly": True})
+    assert scope() == "read"
+    store.update_user(user["id"], {"is_enabled": False})
+    assert scope() is None
+    store.update_user(user["id"], {"is_enabled": True})
+    assert scope() == "read"
+    store.update_tenant(user["tenant"], {"is_enabled": False})
+    assert scope() is None
+    store.delete_user(user["id"])
+    assert store.list_tokens(Query(), None)[0] == 1, "its tokens went with it"
+
+
+def test_usage_is_of_each_user(store: Store) -> None:
+    store.add_token("00" * 32, Token("ada", "maths", "admin", START + 60))
+    store.add_token("11" * 32, Token("bob", "physics", "write", START + 60))
+    run = new_run(store, tags=["a", "b"])
+    new_run(store, tags=["b"])
+    post(store, run, "w", 0, 10)
+    store.add_events(run, [Event(1, "info", "x")] * 3, None)
+    new_alert(store)
+    usage = store.usage(None)
+    nothing = dict.fromkeys(usage["bob"], 0)
+    assert usage["bob"] == nothing
+    expected = {"runs": 2, "tags": 2, "metrics": 2, "events": 3, "alerts": 1}
+    assert usage["ada"] == {**nothing, **expected}
+    assert list(store.usage("physics")) == ["bob"]
+    assert store.usage("nowhere") == {}
+
+
+# ---- Artifacts and grids ----------------------------------------------------------------
+
+
+def artifact_of(content: bytes, **members: Any) -> dict[str, Any]:
+    checksum = hashlib.sha256(content).hexdigest()
+    return {"name": "n", "size": len(content), "checksum": checksum, **members}
+
+
+def upload(store: Store, content: bytes, owner: str = "ada", **members: Any) -> str:
+    """Register an artifact and send its bytes, which nobody has sent before."""
+    artifact, there = store.create_artifact(artifact_of(content, **members), owner)
+    assert not there
+    sending = store.begin_upload(artifact)
+    sending.write(content)
+    sending.finish()
+    return artifact
+
+
+def content_of(store: Store, artifact: str) -> bytes:
+    file, size = store.open_artifact(artifact)
+    with file:
+        content = file.read()
+    assert len(content) == size
+    return content
+
+
+def test_bytes_are_an_artifacts_when_all_are_there(open_store: Opener) -> None:
+    store = open_store()
+    artifact, _ = store.create_artifact(artifact_of(b"content"), "ada")
+    sending = store.begin_upload(artifact)
+    sending.write(b"cont")
+    with pytest.raises(KeyError):
+        store.open_artifact(artifact)
+    with pytest.raises(ValueError, match="did not arrive"):
+        store.update_artifact(artifact, {"uploaded": True})
+    sending.write(b"ent")
+    sending.finish()
+    assert store.update_artifact(artifact, {"uploaded": True})
+    store.close()
+    again = open_store()
+    assert content_of(again, artifact) == b"content"
+    assert (again.get_artifact(artifact) or {})["uploaded"]
+
+
+def test_what_was_cut_off_is_forgotten_and_may_be_sent_again(open_store: Opener) -> None:
+    store = open_store()
+    artifact, _ = store.create_artifact(artifact_of(b"content"), "ada")
+    sending = store.begin_upload(artifact)
+    sending.write(b"conte")
+    store.close()
+    # As after a death: nobody discards it.
+    again = open_store()
+    assert not (again.get_artifact(artifact) or {})["uploaded"]
+    with pytest.raises(StoreError):
+        sending.discard()
+    sending = again.begin_upload(artifact)
+    sending.write(b"content")
+    sending.finish()
+    assert content_of(again, artifact) == b"content"
+
+
+def test_a_registration_that_nobody_follows_up_is_forgotten(
+    open_store: Opener, clock: Clock
+) -> None:
+    store = open_store()
+    run = new_run(store)
+    forgotten, waiting = (store.create_artifact(artifact_of(b"x"), "ada")[0] for _ in range(2))
+    store.attach_artifact(run, waiting, "output")
+    sent = upload(store, b"content")
+    store.close()
+    clock.now += 31 * 86_400
+    again = open_store()
+    assert again.get_artifact(forgotten) is None
+    assert again.get_artifact(waiting)
+    assert again.get_artifact(sent)
+
+
+def test_only_who_sent_bytes_before_need_not_send_them_again(store: Store) -> None:
+    """A checksum is no proof: a stranger who knows it would be given the bytes."""
+    first = upload(store, b"secret", "ada")
+    second, there = store.create_artifact(artifact_of(b"secret"), "ada")
+    assert there
+    third = upload(store, b"secret", "eve")
+    assert {content_of(store, one) for one in (first, second, third)} == {b"secret"}
+
+
+def test_an_artifact_may_bring_its_id(store: Store) -> None:
+    artifact = artifact_of(b"content", id=wire.new_id())
+    assert store.create_artifact(artifact, "ada") == (artifact["id"], False)
+    assert store.create_artifact(artifact, "ada") == (artifact["id"], False)
+    for other, owner in (({**artifact, "name": "m"}, "ada"), (artifact, "eve")):
+        with pytest.raises(IdTaken):
+            store.create_artifact(other, owner)
+
+
+def test_an_artifact_goes_with_its_last_run_and_its_bytes_with_the_last_artifact(
+    store: Store,
+) -> None:
+    one, other = new_run(store), new_run(store)
+    shared, alone = upload(store, b"shared"), upload(store, b"alone")
+    twin, _ = store.create_artifact(artifact_of(b"alone"), "ada")
+    for run, artifact in ((one, shared), (other, shared), (one, alone)):
+        assert store.attach_artifact(run, artifact, "output")
+    store.delete_run(one)
+    assert store.get_artifact(alone) is None
+    assert content_of(store, twin) == b"alone"
+    assert [item["id"] for item in store.run_artifacts(other)] == [shared]
+    assert store.delete_artifact(twin)
+    assert not store.delete_artifact(twin)
+    store.delete_run(other)
+    assert store.list_artifacts(Query(), []) == (0, [])
+    # Nothing of them is left to save an upload.
+    upload(store, b"alone")
+    with pytest.raises(RunGone):
+        store.attach_artifact(one, shared, "output")
+
+
+def test_an_upload_of_a_deleted_artifact_is_refused_and_forgotten(store: Store) -> None:
+    artifact, _ = store.create_artifact(artifact_of(b"content"), "ada")
+    sending = store.begin_upload(artifact)
+    sending.write(b"content")
+    store.delete_artifact(artifact)
+    with pytest.raises(KeyError):
+        sending.finish()
+    sending.discard()
+    with pytest.raises(KeyError):
+        store.begin_upload(artifact)
+
+
+def test_runs_are_found_by_the_bytes_that_they_have(store: Store) -> None:
+    maker, user, _ = (new_run(store, name=name) for name in ("maker", "user", "stranger"))
+    made = upload(store, b"mesh")
+    used, _ = store.create_artifact(artifact_of(b"mesh"), "ada")
+    store.attach_artifact(maker, made, "output")
+    store.attach_artifact(user, used, "input")
+    checksum = artifact_of(b"mesh")["checksum"]
+    found = [(one.run, one.category, one.artifact) for one in store.lineage(checksum)]
+    assert found == [(maker, "output", made), (user, "input", used)]
+    assert store.artifact_category(user, used) == "input"
+    assert store.artifact_category(user, made) is None
+    wanted = Query(filters=[Filter("artifact.checksum", "==", checksum)])
+    assert store.list_runs(wanted, "ada")[0] == 2
+    wanted = Query(filters=[Filter("artifact.id", "==", made)])
+    assert [run["id"] for run in store.list_runs(wanted, "ada")[1]] == [maker]
+
+
+def test_the_secret_stays_the_same(open_store: Opener) -> None:
+    store = open_store()
+    secret = store.secret
+    assert len(secret) >= 32
+    store.close()
+    assert open_store().secret == secret
+
+
+def tensor(grid: str, step: int, *values: float) -> Tensor:
+    array = np.array(values, "<f8")
+    moment = int(START * 1e6) + step
+    return Tensor("u", grid, step, float("nan"), moment, "<f8", array.shape, array.tobytes())
+
+
+def test_arrays_are_stored_once_and_come_back_exactly(store: Store) -> None:
+    run, writer = new_run(store), wire.new_id()
+    grid = store.create_grid({"name": "g", "grid": [[1.0, 2.0]], "labels": ["x"]}, "ada")
+    rows = [tensor(grid, step, step / 3, float("nan")) for step in range(4)]
+    assert store.add_tensors(run, rows[:3], Span(writer, 0, 3)).stored == 3
+    assert store.add_tensors(run, rows[1:], Span(writer, 1, 4)).stored == 1
+    assert store.tensor_span(run, "u") == {
+        "count": 4,
+        "min_step": 0,
+        "max_step": 3,
+        "min_time": None,
+        "max_time": None,
+        "min_timestamp": int(START * 1e6),
+        "max_timestamp": int(START * 1e6) + 3,
+    }
+    found = store.tensor(run, "u", 2)
+    assert found is not None
+    assert (found.values, found.shape, found.step) == (rows[2].values, (2,), 2)
+    last = store.tensor(run, "u", None)
+    assert last is not None
+    assert last.step == 3
+    assert store.tensor(run, "u", 9) is None
+    assert store.tensor(run, "v", None) is None
+    wrong = [tensor(grid, 5, 1.0, 2.0), tensor(grid, 6, 1.0)]
+    with pytest.raises(ValueError, match="row 1: its array has the shape"):
+        store.add_tensors(run, wrong, Span(writer, 4, 6))
+    assert store.writers(run) == {writer: [(0, 4)]}
+    store.delete_run(run)
+    assert store.delete_grid(grid)
+    with pytest.raises(RunGone):
+        store.tensor(run, "u", None)

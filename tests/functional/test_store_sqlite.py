@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import signal
 import sqlite3
@@ -60,7 +61,7 @@ def test_a_newer_store_is_refused_in_words(tmp_path: Path) -> None:
     connection.execute(f"PRAGMA user_version = {SCHEMA + 1}")
     connection.close()
     for _ in range(2):
-        with pytest.raises(StoreError, match="newer than this program's 1: upgrade simvue"):
+        with pytest.raises(StoreError, match=f"newer than this program's {SCHEMA}: upgrade simvue"):
             open_store(str(tmp_path))
 
 
@@ -215,3 +216,32 @@ def test_what_was_acknowledged_survives_kill_9(
     connection = sqlite3.connect(tmp_path / "simvue.db")
     assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     connection.close()
+
+
+@pytest.mark.parametrize("renamed", [False, True], ids=["being written", "not yet committed"])
+def test_a_file_that_is_no_artifacts_is_removed_at_the_next_opening(
+    tmp_path: Path, renamed: bool
+) -> None:
+    """As a death leaves it: begun, or whole and renamed just before its commit."""
+    store = SQLiteStore(str(tmp_path))
+    checksum = hashlib.sha256(b"content").hexdigest()
+    form = {"name": "n", "size": 7, "checksum": checksum}
+    artifacts = [store.create_artifact(form, owner)[0] for owner in ("ada", "eve")]
+    kept, lost = (store.begin_upload(artifact) for artifact in artifacts)
+    kept.write(b"content")
+    kept.finish()
+    lost.write(b"content")
+    (draft,) = (tmp_path / "blobs").rglob("*.part")
+    if renamed:
+        draft.rename(draft.with_suffix(""))
+    store.close()
+    again = SQLiteStore(str(tmp_path))
+    with pytest.raises(StoreError, match="closed"):
+        lost.discard()
+    assert len([path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]) == 1
+    file, size = again.open_artifact(artifacts[0])
+    with file:
+        assert (file.read(), size) == (b"content", 7)
+    with pytest.raises(KeyError):
+        again.open_artifact(artifacts[1])
+    again.close()

@@ -113,12 +113,18 @@ def test_a_histogram_counts_windows(server: Server) -> None:
     ],
     ids=str,
 )
-def test_one_bad_event_refuses_its_body_whole(server: Server, bad: Any) -> None:
+def test_one_bad_event_refuses_its_body_only_if_its_rows_are_numbered(
+    server: Server, bad: Any
+) -> None:
     run = server.new_run()
-    answer = server.send("/events", {"run": run, "events": [event("fine"), bad]})
+    body = {"run": run, "events": [event("fine"), bad, event("too", 2)]}
+    headers = {wire.WRITER_HEADER: wire.new_id(), wire.ROWS_HEADER: "0-3"}
+    answer = server.send("/events", body, headers)
     assert answer.status_code == 422
     assert answer.json()["detail"][0]["msg"]
     assert server.get("/events", run=run)["count"] == 0
+    assert good(server.send("/events", body)) == {"stored": 2, "abort": False, "refused": 1}
+    assert [item["message"] for item in server.get("/events", run=run)["data"]] == ["fine", "too"]
 
 
 @pytest.mark.parametrize(
@@ -148,3 +154,18 @@ def test_an_unknown_run_is_404(server: Server) -> None:
     assert server.ask("GET", "/events", params={"run": wire.new_id()}).status_code == 404
     body = {"run": wire.new_id(), "events": [event("m")]}
     assert server.send("/events", body).status_code == 404
+
+
+def test_a_writer_of_one_kind_of_rows_sends_no_other(server: Server) -> None:
+    run, writer = server.new_run(), wire.new_id()
+    headers = {wire.WRITER_HEADER: writer, wire.ROWS_HEADER: "0-1"}
+    event = {"message": "m", "timestamp": "2026-01-01T00:00:00.000001"}
+    good(server.send("/events", {"run": run, "events": [event]}, headers))
+    row = {"values": {"a": 1.0}, "time": 0.0, "timestamp": event["timestamp"], "step": 0}
+    changes = {"writers": {writer: {"kind": "metrics"}}}
+    for answer in (
+        server.send("/metrics", {"run": run, "metrics": [row]}, headers),
+        server.ask("PUT", f"/runs/{run}", json=changes),
+    ):
+        assert answer.status_code == 422
+        assert "a writer is one stream" in answer.text

@@ -154,11 +154,38 @@ class TestIngest:
         assert answer.status_code == 422
         assert answer.json()["detail"][0]["msg"]
 
-    def test_one_bad_row_refuses_its_body_whole(self, server: Server) -> None:
+    def test_one_bad_row_refuses_its_body_whole_if_its_rows_are_numbered(
+        self, server: Server
+    ) -> None:
         run = server.new_run()
         body = {"run": run, "metrics": [row(0, {"a": 1}), {"values": 7}]}
-        assert server.send("/metrics", body).status_code == 422
+        headers = {wire.WRITER_HEADER: wire.new_id(), wire.ROWS_HEADER: "0-2"}
+        assert server.send("/metrics", body, headers).status_code == 422
         assert server.get(f"/runs/{run}")["metrics"] == {}
+
+    def test_one_bad_row_of_an_official_client_spares_the_others(self, server: Server) -> None:
+        """At a refusal that client sends nothing of the run ever again, and says so to nobody."""
+        run = server.new_run()
+        bad: list[Any] = [
+            {"values": 7}, 7, row(-1, {"a": 1}), row(1, {"b;": 1}), row(1, {"a": "text"}),
+        ]  # fmt: skip
+        rows = [row(0, {"a": 0.5}), *bad, row(2, {"a": 2.5})]
+        body = {"run": run, "metrics": rows}
+        assert good(server.send("/metrics", body)) == {"stored": 2, "abort": False, "refused": 5}
+        assert points(server, run, "a") == [(0, 0.5), (2, 2.5)]
+        body["run"] = "invalid_run_id"
+        assert server.send("/metrics", body).status_code == 422
+
+    def test_what_is_salvaged_is_bounded(self, server: Server) -> None:
+        """One by one 16,000 rows take a moment; two million would keep a core for a minute."""
+        run = server.new_run()
+        for count, status in ((16_000, 200), (2_000_000, 422)):
+            body = b"\x82\xa3run\xb6%b\xa7metrics\xdd%b%b" % (
+                run.encode(),
+                count.to_bytes(4, "big"),
+                b"\x80" * count,
+            )
+            assert server.send("/metrics", body).status_code == status
 
     def test_a_body_that_is_too_large_is_413(self, server: Server) -> None:
         announced = server.send("/metrics", bytes(wire.BODY_SIZE_MAX + (1 << 20)))

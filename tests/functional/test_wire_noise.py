@@ -13,8 +13,8 @@ from fix_server import Server
 
 from simvue import wire
 
-# About three seconds; each test run takes another road.
-REQUESTS = 400
+# Some five seconds; each test run takes another road.
+REQUESTS = 600
 
 NAMES = [
     "runs",
@@ -34,6 +34,11 @@ NAMES = [
     "recursive",
     "runs_only",
     "single",
+    "step",
+    "category",
+    "for",
+    "until",
+    "signature",
 ]
 TEXTS = [
     *("", "a", "0", "1", "-1", "1.5", "1e300", "-1e300", "9" * 30, "nan", "True", "None", "\0"),
@@ -48,6 +53,10 @@ VALUES = [
     *(None, True, 0, -1, 1e308, 10**400, float("nan"), 2**63, 2**64, "", "x", "\0", "/", "/a/b"),
     *("2026-01-01", "running", "lost", "all", [], ["x"], [1], {}, {"\0": 1}, {"users": ["a"]}),
     *({"a": {"b": [1, float("inf")]}}, {"state": "all"}, {"a": 10**19, "b": "x" * 100_000}),
+    *("user", "events", "metrics", "critical", "read", {"pattern": "x"}, {"username": "\ud800"}),
+    {"metric": "[*", "rule": "is below", "threshold": 10**400},
+    {"metric": "*", "rule": "is above", "threshold": -1e308, "aggregation": "sum"},
+    *("0" * 64, "File", "S3", "output", {"bucket": "b"}, [[1, 2]], [[float("nan")]], ["x", "y"]),
 ]
 MEMBERS = [
     "name",
@@ -69,6 +78,27 @@ MEMBERS = [
     "colour",
     "starred",
     "reason",
+    "source",
+    "alert",
+    "frequency",
+    "enabled",
+    "user",
+    "tenant",
+    "scope",
+    "lifetime",
+    "max_runs",
+    "size",
+    "checksum",
+    "mime_type",
+    "original_path",
+    "uploaded",
+    "category",
+    "backend",
+    "config",
+    "disable_check",
+    "grid",
+    "labels",
+    "metric",
 ]
 
 
@@ -97,9 +127,26 @@ def test_odd_requests_are_answered_in_json_and_never_by_a_500(
 ) -> None:
     folder = server.get("/folders")["data"][0]["id"]
     tag = server.get("/tags")["data"][0]["id"]
+    tenant = server.post("/tenants", {"name": wire.new_id()})["id"]
+    rule = {"metric": "*", "rule": "is above", "threshold": 0}
+    alert = server.post("/alerts", {"name": "noise", "source": "metrics", "alert": rule})["id"]
+    noise = {"name": "noise", "size": 0, "checksum": "0" * 64}
+    artifact = server.post("/artifacts", noise)["id"]
+    storage = server.post("/storage", {"name": "noise", "backend": "File"})["id"]
+    axes = {"name": "noise", "grid": [[1, 2]], "labels": ["x"]}
+    grid = server.post("/grids", axes)["id"]
+    array = {"time": 0, "timestamp": "0001-01-01", "step": 2**63 - 1, "array": [1, float("nan")]}
+    server.send(f"/runs/{odd_run}/metrics", [{**array, "grid": grid, "metric": "u"}])
     paths = [
         *("/runs", "/metrics", "/metrics/names", "/metrics/span", "/events", "/events/histogram"),
         *("/folders", f"/folders/{folder}", "/tags", f"/tags/{tag}", "/stats", "/whoami"),
+        *("/alerts", f"/alerts/{alert}", f"/alerts/{alert}/status/{odd_run}", "/tokens"),
+        *("/tenants", f"/tenants/{tenant}", "/users", f"/users/{tenant}"),
+        *("/artifacts", f"/artifacts/{artifact}", f"/artifacts/{artifact}/lineage", "/storage"),
+        *(f"/storage/{storage}", "/grids", f"/grids/{grid}", f"/files/{artifact}"),
+        *(f"/runs/{odd_run}/{what}" for what in (f"artifacts/{artifact}", f"grids/{grid}")),
+        *(f"/runs/{odd_run}/metrics/u/{what}" for what in ("values", "span", "")),
+        *(f"/runs/{odd_run}/{what}" for what in ("artifacts", "grids", "metrics")),
         *(f"/runs/{odd_run}{end}" for end in ("", "/series", "/writers", "/abort", "/starred")),
     ]
     with requests.Session() as session:

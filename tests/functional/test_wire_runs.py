@@ -113,6 +113,12 @@ class TestCreate:
         assert answer.status_code == 422
         assert answer.json()["detail"][0]["loc"] == ["body", 1, "folder"]
         assert listed(server, f"folder.path == {folder}") == []
+        taken = server.new_run(id=wire.new_id())
+        answer = server.ask(
+            "POST", "/runs", json=[{"folder": folder}, {"folder": "/", "id": taken}]
+        )
+        assert answer.status_code == 422
+        assert listed(server, f"folder.path == {folder}") == [], "nothing of it is stored"
 
     @pytest.mark.parametrize(
         ("text", "loc"),

@@ -27,7 +27,7 @@ class TestTokens:
     def test_a_known_token_is_found_until_it_expires(self, tmp_path: Path) -> None:
         store, clock = open_store(str(tmp_path)), Clock()
         try:
-            token = Token("me", "us", False, expires=clock.now + 3 * TRUSTED_S)
+            token = Token("me", "us", "write", expires=clock.now + 3 * TRUSTED_S)
             store.add_token(digest("text"), token)
             tokens = Tokens(store, clock)
 
@@ -56,7 +56,7 @@ class TestTokens:
 
         monkeypatch.setattr(store, "find_token", noted)
         tokens = Tokens(store, clock)
-        store.add_token(digest("text"), Token("me", "us", False, expires=2e9))
+        store.add_token(digest("text"), Token("me", "us", "write", expires=2e9))
 
         async def story() -> list[int]:
             counts = []
@@ -68,6 +68,31 @@ class TestTokens:
 
         try:
             assert asyncio.run(story()) == [1, 1, 2, 3]
+        finally:
+            store.close()
+
+    def test_what_was_asked_before_a_token_was_taken_back_is_not_trusted(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = open_store(str(tmp_path))
+        tokens = Tokens(store, Clock())
+        store.add_token(digest("text"), Token("me", "us", "write", expires=2e9, id="T"))
+        find = store.find_token
+
+        def overtaken(key: str) -> Token | None:
+            found = find(key)
+            store.delete_token("T", None)
+            tokens.forget()
+            return found
+
+        async def story() -> Token | None:
+            with monkeypatch.context() as patched:
+                patched.setattr(store, "find_token", overtaken)
+                await tokens.find("text")
+            return await tokens.find("text")
+
+        try:
+            assert asyncio.run(story()) is None
         finally:
             store.close()
 

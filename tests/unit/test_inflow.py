@@ -21,7 +21,7 @@ class Exchange:
             if length is None
             else (b"content-length", str(length).encode())
         )
-        self.scope: Any = {"type": "http", "headers": [header]}
+        self.scope: Any = {"type": "http", "path": "/api/metrics", "headers": [header]}
         self.incoming: asyncio.Queue[Any] = asyncio.Queue()
         self.sent: list[Any] = []
 
@@ -133,5 +133,23 @@ class TestInflow:
             second.chunk(100, more=False)
             await (await begin(inflow, second))
             assert second.status == 200
+
+        asyncio.run(story())
+
+    @pytest.mark.parametrize("length", [1 << 40, None])
+    def test_a_file_is_not_counted_but_may_not_be_silent(self, length: int | None) -> None:
+        """It goes to the disk as it comes (routes/files.py)."""
+
+        async def story() -> None:
+            inflow = Inflow(read_and_answer, waiting_max=100, silence=0.05)
+            file, silent = Exchange(length), Exchange(length)
+            file.scope["path"] = silent.scope["path"] = "/api/files/x"
+            file.chunk(1000, more=True)
+            file.chunk(1000, more=False)
+            await (await begin(inflow, file))
+            assert file.status == 200
+            silent.chunk(1000, more=True)
+            await (await begin(inflow, silent))
+            assert silent.status == 408
 
         asyncio.run(story())

@@ -10,7 +10,9 @@ from simvue import wire
 
 from .. import query
 from ..forms import answer, check_id, checked, invalid
-from ..ingest import gone
+from ..ingest import faulty, gone
+from ..parameters import OfEvents, Windows
+from ..shapes import Event, EventRows, Histogram, Page, Stored
 from ..store import RunGone
 from . import Asked, threaded
 
@@ -18,13 +20,19 @@ from . import Asked, threaded
 BARS_MAX: Final = 10_000
 
 
-@post("/events", exception_handlers={RunGone: gone})
+@post(
+    "/events",
+    exception_handlers={RunGone: gone, Exception: faulty},
+    body=EventRows,
+    body_media=wire.MSGPACK,
+    answer=Stored,
+)
 async def add_events(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Store a body of events."""
     return await request.app.state.ingest.add_events(request)  # type: ignore[no-any-return]
 
 
-@get("/events")
+@get("/events", query=OfEvents, answer=Page[Event])
 @threaded
 def list_events(asked: Asked) -> Response[bytes]:
     """Answer a page of a run's events, oldest first; no count, or 0, means all."""
@@ -44,7 +52,7 @@ def list_events(asked: Asked) -> Response[bytes]:
     return answer(query.page(total, data))
 
 
-@get("/events/histogram")
+@get("/events/histogram", query=Windows, answer=Histogram)
 @threaded
 def count_events(asked: Asked) -> Response[bytes]:
     """Answer how many events fell into each window of seconds between two timestamps."""
@@ -58,10 +66,7 @@ def count_events(asked: Asked) -> Response[bytes]:
         raise invalid(
             f"{bars} windows are more than {BARS_MAX}; ask for a wider one", "query", "window"
         )
-    counts = [0] * bars
-    for event in asked.store.list_events(run, _contained(parameters), 0, None)[1]:
-        if begin <= event.timestamp < begin + bars * window:
-            counts[(event.timestamp - begin) // window] += 1
+    counts = asked.store.count_events(run, _contained(parameters), begin, window, bars)
     data = [
         {"timestamp": wire.format_timestamp(begin + bar * window), "count": count}
         for bar, count in enumerate(counts)

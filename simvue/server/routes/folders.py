@@ -8,11 +8,13 @@ from litestar import Response, delete, get, post, put
 
 from .. import query
 from ..forms import FolderChanges, NewFolder, Refused, Star, answer, check_id, members, read_form
+from ..parameters import Deletion, Listing
+from ..shapes import Deleted, Folder, Made, Page
 from ..store import Store
 from . import Asked, threaded
 
 
-@post("/folders")
+@post("/folders", body=NewFolder, answer=Made)
 @threaded
 def create_folder(asked: Asked) -> Response[bytes]:
     """Create a folder and its parents; 409 with its id, and no change, if the path is there."""
@@ -22,14 +24,14 @@ def create_folder(asked: Asked) -> Response[bytes]:
     return answer({"id": folder})
 
 
-@get("/folders")
+@get("/folders", query=Listing, answer=Page[Folder])
 @threaded
 def list_folders(asked: Asked) -> Response[bytes]:
     """Answer a page of folders."""
     return answer(query.fetch(asked.store.list_folders, query.listing(asked.parameters)))
 
 
-@get("/folders/{folder:str}")
+@get("/folders/{folder:str}", answer=Folder)
 @threaded
 def get_folder(asked: Asked, folder: str) -> Response[bytes]:
     """Answer one folder."""
@@ -39,21 +41,21 @@ def get_folder(asked: Asked, folder: str) -> Response[bytes]:
     return answer(found)
 
 
-@put("/folders/{folder:str}")
+@put("/folders/{folder:str}", body=FolderChanges, answer=Made)
 @threaded
 def update_folder(asked: Asked, folder: str) -> Response[bytes]:
     """Change what the body names: tags replace, metadata merges."""
     return _update(folder, members(read_form(asked.body, FolderChanges)), asked.store)
 
 
-@put("/folders/{folder:str}/starred")
+@put("/folders/{folder:str}/starred", body=Star, answer=Made)
 @threaded
 def star_folder(asked: Asked, folder: str) -> Response[bytes]:
     """Star a folder, or take its star away."""
     return _update(folder, {"starred": read_form(asked.body, Star).starred}, asked.store)
 
 
-@delete("/folders/{folder:str}", status_code=200)
+@delete("/folders/{folder:str}", status_code=200, query=Deletion, answer=Deleted)
 @threaded
 def delete_folder(asked: Asked, folder: str) -> Response[bytes]:
     """Delete a folder; flags say whether what lies in it goes too, or goes alone."""
@@ -70,6 +72,8 @@ def delete_folder(asked: Asked, folder: str) -> Response[bytes]:
         raise _missing(folder) from None
     except ValueError as error:
         raise Refused(409, str(error)) from None
+    for run in deleted["runs"]:
+        asked.live.publish("run", run)
     return answer(deleted)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -13,21 +14,31 @@ from simvue import wire
 
 from .. import query, series
 from ..forms import JSON, answer, check_id, checked, invalid, read_json, shape
-from ..ingest import gone
+from ..ingest import faulty, gone
+from ..parameters import Columns, OfRuns, Points
+from ..shapes import Extent, MetricRows, Stored
 from ..store import NoSuchRun, RunGone, Series, Store, buckets
 from . import Asked, threaded
 
 # Buckets of one series: sixty of the widest screens.
 BUCKETS_MAX: Final = 1_000_000
+# What MPI has room for.
+RANK_MAX: Final = 2**31 - 1
 
 
-@post("/metrics", exception_handlers={RunGone: gone})
+@post(
+    "/metrics",
+    exception_handlers={RunGone: gone, Exception: faulty},
+    body=MetricRows,
+    body_media=wire.MSGPACK,
+    answer=Stored,
+)
 async def add_metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Store a body of metric rows."""
     return await request.app.state.ingest.add_metrics(request)  # type: ignore[no-any-return]
 
 
-@get("/metrics")
+@get("/metrics", query=Points, answer=dict[str, Any])
 @threaded
 def get_values(asked: Asked) -> Response[bytes]:
     """Answer points, by run and metric, or by metric alone if aggregated over the runs.
@@ -83,14 +94,14 @@ def _text(text: str) -> Response[bytes]:
     return Response(text.encode("ascii"), media_type=JSON)
 
 
-@get("/metrics/names")
+@get("/metrics/names", query=OfRuns, answer=list[str])
 @threaded
 def get_names(asked: Asked) -> Response[bytes]:
     """Answer the names of the metrics of several runs; unknown runs have none."""
     return answer(asked.store.metric_names(query.texts(asked.parameters, "runs")))
 
 
-@get("/metrics/span")
+@get("/metrics/span", query=OfRuns, answer=Extent)
 @threaded
 def get_span(asked: Asked) -> Response[bytes]:
     """Answer least and greatest step, time and timestamp; official clients send a body here."""
@@ -98,38 +109,44 @@ def get_span(asked: Asked) -> Response[bytes]:
         runs = shape(read_json(asked.body, "body"), list[str])
     else:
         runs = query.texts(asked.parameters, "runs")
-    ends: dict[buckets.Axis, list[Any]] = {axis: [] for axis in series.AXES}
+    extents = []
     for run in dict.fromkeys(runs):
-        # One metric at a time: all of a run's at once may not fit into memory.
-        for name in asked.store.metric_names([run]):
-            for _, found in _series(asked.store, [run], [name]):
-                for axis in series.AXES:
-                    x = getattr(found[name], axis)
-                    ends[axis] += [x.min().item(), x.max().item()]
+        with suppress(NoSuchRun, RunGone):
+            extents.append(asked.store.extent(run))
     span: dict[str, float] = {}
-    for axis, found_ends in ends.items():
-        if found_ends:
+    for axis in series.AXES:
+        ends = [extent[axis] for extent in extents if axis in extent]
+        if ends:
             scale = 1e-6 if axis == "timestamp" else 1
-            span[f"min_{axis}"] = min(found_ends) * scale
-            span[f"max_{axis}"] = max(found_ends) * scale
+            span[f"min_{axis}"] = min(low for low, _ in ends) * scale
+            span[f"max_{axis}"] = max(high for _, high in ends) * scale
     return answer(span)
 
 
-@get("/runs/{run:str}/series")
+@get("/runs/{run:str}/series", query=Columns, answer=dict[str, Any], answer_media=wire.MSGPACK)
 @threaded
 def get_series(asked: Asked, run: str) -> Response[bytes]:
-    """Answer series as columns in msgpack, every row of them or cut into buckets."""
+    """Answer series as columns in msgpack, every row of them or cut into buckets.
+
+    With ``rank`` only what that rank logged into a run that several share.
+    """
     parameters = asked.parameters
     names = query.texts(parameters, "metrics")
     axis = _axis(parameters)
     most = query.whole(parameters, "max_points", BUCKETS_MAX) or None
     start, end = query.number(parameters, "start"), query.number(parameters, "end")
-    found = asked.store.series(check_id(run, "path", "id"), names)
-    with checked("query"):
+    rank = query.whole(parameters, "rank", RANK_MAX)
+    run = check_id(run, "path", "id")
+    if most is not None:
+        with checked("query"):
+            cut = asked.store.cut(run, names, axis, most, start, end, rank)
+        answers = {name: series.pixels(one) for name, one in cut.items()}
+    else:
+        found = asked.store.series(run, names)
+        if rank is not None:
+            found = {name: series.of_rank(one, rank) for name, one in found.items()}
         answers = {
             name: series.columns(series.between(one, axis, start, end))
-            if most is None
-            else series.pixels(one, axis, most, start, end)
             for name, one in found.items()
         }
     return Response(msgspec.msgpack.encode(answers), media_type=wire.MSGPACK)

@@ -8,10 +8,12 @@ from litestar import Response, delete, get, post, put
 
 from .. import query
 from ..forms import NewTag, Refused, TagChanges, answer, check_id, checked, members, read_form
+from ..parameters import Sorted
+from ..shapes import Empty, Made, Page, Tag
 from . import Asked, threaded
 
 
-@post("/tags")
+@post("/tags", body=NewTag, answer=Made)
 @threaded
 def create_tag(asked: Asked) -> Response[bytes]:
     """Create a tag; 409 with its id if the name is there."""
@@ -21,7 +23,7 @@ def create_tag(asked: Asked) -> Response[bytes]:
     return answer({"id": tag})
 
 
-@get("/tags")
+@get("/tags", query=Sorted, answer=Page[Tag])
 @threaded
 def list_tags(asked: Asked) -> Response[bytes]:
     """Answer a page of tags; official clients send no filters here, and none are read."""
@@ -29,7 +31,7 @@ def list_tags(asked: Asked) -> Response[bytes]:
     return answer(query.fetch(asked.store.list_tags, wanted))
 
 
-@get("/tags/{tag:str}")
+@get("/tags/{tag:str}", answer=Tag)
 @threaded
 def get_tag(asked: Asked, tag: str) -> Response[bytes]:
     """Answer one tag."""
@@ -39,7 +41,7 @@ def get_tag(asked: Asked, tag: str) -> Response[bytes]:
     return answer(found)
 
 
-@put("/tags/{tag:str}")
+@put("/tags/{tag:str}", body=TagChanges, answer=Made)
 @threaded
 def update_tag(asked: Asked, tag: str) -> Response[bytes]:
     """Change what the body names."""
@@ -53,7 +55,7 @@ def update_tag(asked: Asked, tag: str) -> Response[bytes]:
     return answer({"id": tag})
 
 
-@delete("/tags/{tag:str}", status_code=200)
+@delete("/tags/{tag:str}", status_code=200, answer=Empty)
 @threaded
 def delete_tag(asked: Asked, tag: str) -> Response[bytes]:
     """Delete a tag and take it off every run."""

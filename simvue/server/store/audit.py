@@ -1,11 +1,13 @@
 """An audit of an embedded store: does the file hold, and are all its rows there?
 
 Reads only, in one snapshot, so the server may be running meanwhile.  What the ranges of a
-writer say was stored (`span`) is counted against the rows in its bodies, number by number.
+writer say was stored (`span`) is counted against the rows in its bodies and folds, number by
+number; of folds the values of every metric are read as well, since each lies for itself.
 """
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -16,7 +18,8 @@ import numpy as np
 
 from simvue.exception import StoreError
 
-from . import chunks
+from . import chunks, columns, parts
+from .cells import AXES
 from .sqlite import SCHEMA
 
 _LOCK_WAIT_S: Final = 10.0
@@ -32,6 +35,8 @@ class Audit:
     rows: int = 0
     """Rows of metrics whose numbers are noted as stored, and that are there."""
     events: int = 0
+    blobs: int = 0
+    """Contents of artifacts, whose files are there in full length; they are not read."""
     faults: list[str] = field(default_factory=list)
 
 
@@ -58,6 +63,7 @@ def audit(directory: Path) -> Audit:
             _count(connection, found)
             _check_rows(connection, found)
             _check_events(connection, found)
+            _check_blobs(connection, directory / "blobs", found)
         finally:
             connection.close()
     except sqlite3.DatabaseError as error:
@@ -94,12 +100,17 @@ def _check_rows(connection: sqlite3.Connection, found: Audit) -> None:
     )
     for body in bodies:
         try:
-            columns = chunks.decode(body["chunk"], ())
+            block = chunks.decode(body["chunk"], ())
         except StoreError as error:
             found.faults.append(f"body {body['key']}: {error}")
             continue
-        places = np.arange(len(columns.step)) if columns.places is None else columns.places
+        places = np.arange(len(block.step)) if block.places is None else block.places
         numbers[body["writer"]].append(body["first"] + places.astype(np.int64))
+    for fold in connection.execute(
+        "SELECT fold.key, writer, axes, names FROM fold JOIN shape ON shape.key = shape "
+        "WHERE run IS NOT NULL AND level = 0"
+    ):
+        numbers[fold["writer"]].append(_check_fold(connection, fold, found))
     writers = connection.execute(
         "SELECT writer.key, writer.id, run.id AS run FROM writer "
         "JOIN run ON run.key = writer.run WHERE kind = 'metrics'"
@@ -127,6 +138,34 @@ def _check_rows(connection: sqlite3.Connection, found: Audit) -> None:
             found.faults.append(f"{name}: {len(there) - noted} rows are there and not noted")
 
 
+def _check_fold(
+    connection: sqlite3.Connection, fold: sqlite3.Row, found: Audit
+) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Read a fold with all its chunks; return the numbers of its rows, none if it is damaged."""
+    try:
+        numbers, _ = parts.decode_axes(fold["axes"], AXES)
+    except StoreError as error:
+        found.faults.append(f"fold {fold['key']}: {error}")
+        return np.zeros(0, np.int64)
+    chunk_rows = dict(
+        connection.execute("SELECT metric, rows FROM chunk WHERE fold = ?", (fold["key"],))
+    )
+    for metric, name in enumerate(json.loads(fold["names"])):
+        if metric not in chunk_rows:
+            found.faults.append(f"fold {fold['key']} has no chunk of metric {name}")
+            continue
+        try:
+            values, _ = columns.decode(chunk_rows[metric], [0, 1])
+        except StoreError as error:
+            found.faults.append(f"fold {fold['key']}, metric {name}: {error}")
+            continue
+        if len(values) != len(numbers):
+            found.faults.append(
+                f"fold {fold['key']}, metric {name}: {len(values)} values of {len(numbers)} rows"
+            )
+    return numbers
+
+
 def _check_events(connection: sqlite3.Connection, found: Audit) -> None:
     """Hold the count of a run's events against its writers'; others may have sent more."""
     lacking = connection.execute(
@@ -138,3 +177,26 @@ def _check_events(connection: sqlite3.Connection, found: Audit) -> None:
     for row in lacking:
         count = row["noted"] - row["stored"]
         found.faults.append(f"run {row['run']}: {count} events are noted and are not there")
+
+
+def _check_blobs(connection: sqlite3.Connection, folder: Path, found: Audit) -> None:
+    """Hold the files of artifacts against what the database says of them."""
+    blobs = connection.execute("SELECT key, place, size FROM blob").fetchall()
+    found.blobs = len(blobs)
+    # A running server may have deleted some since the snapshot was taken.
+    connection.execute("ROLLBACK")
+    for blob in blobs:
+        path = folder / blob["place"]
+        size = _size(path)
+        if size == blob["size"]:
+            continue
+        if connection.execute("SELECT 1 FROM blob WHERE key = ?", (blob["key"],)).fetchone():
+            state = "is not there" if size is None else f"has {size} bytes of {blob['size']}"
+            found.faults.append(f"the file {path} of artifacts {state}")
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None

@@ -8,6 +8,9 @@ a line drawn through them looks like the line through all rows::
                   .'        '  : '.           first, min, max, last: each with its own x
     x          |-------|-------|-------|      empty buckets are left out
 
+A row is a bucket of its own, and buckets are cut into buckets again: that is how the store
+reads a long series, whose rows it has summed up beforehand (cells.py).
+
 Values here are float64: a chart has no use for the last digits of a large integer.  Exact
 values are in ``points`` and in the series itself.
 """
@@ -15,7 +18,8 @@ values are in ``points`` and in the series itself.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
@@ -58,12 +62,14 @@ class Buckets:
     max_x: NDArray[Any]
 
 
-def floats(series: Series) -> NDArray[np.float64]:
-    """Return the values as float64; integers beyond 2**53 are rounded."""
-    result = np.empty(len(series.values), np.float64)
+def floats(values: NDArray[np.uint64], kinds: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return raw *values* as float64; integers beyond 2**53 are rounded."""
+    if len(kinds) and (kinds == kinds[0]).all():
+        return values.view(_DTYPES[int(kinds[0])]).astype(np.float64)
+    result = np.empty(len(values), np.float64)
     for kind, dtype in _DTYPES.items():
-        chosen = series.kinds == kind
-        result[chosen] = series.values[chosen].view(dtype)
+        chosen = kinds == kind
+        result[chosen] = values[chosen].view(dtype)
     return result
 
 
@@ -86,30 +92,62 @@ def cut(
     row is its own bucket.  A row whose x is not finite is left out.  Raises ValueError if
     *most* is not positive.  Costs a sort where rows are not ascending in x.
     """
+    return cut_rows(getattr(series, axis), floats(series.values, series.kinds), most, start, end)
+
+
+def cut_rows(
+    x: NDArray[Any],
+    y: NDArray[np.float64],
+    most: int,
+    start: Number | None = None,
+    end: Number | None = None,
+) -> Buckets:
+    """Cut rows with the values *y* at *x*, in the order of a series, as ``cut`` does."""
     if most < 1:
         raise ValueError(f"a series cannot be cut into {most} buckets")
-    x: NDArray[Any] = getattr(series, axis)
-    y = floats(series)
-    taken = np.isfinite(x)
-    if start is not None:
-        taken &= x >= start
-    if end is not None:
-        taken &= x <= end
+    taken = within(x, start, end)
     if not taken.all():
         x, y = x[taken], y[taken]
     if (x[1:] < x[:-1]).any():
         order = np.argsort(x, kind="stable")
         x, y = x[order], y[order]
-    alone = len(x) <= most
-    return _summed(x, y, np.arange(len(x)) if alone else _starts(x, most, start, end))
-
-
-def _starts(
-    x: NDArray[Any], most: int, start: Number | None, end: Number | None
-) -> NDArray[np.int64]:
-    """Return where the buckets begin among ascending *x*, more than *most* of them."""
+    if len(x) <= most:
+        return single(x, y)
     low = x[0].item() if start is None else start
     high = x[-1].item() if end is None else end
+    return summed([x], y, _starts(x, most, low, high))[0]
+
+
+def within(x: NDArray[Any], start: Number | None, end: Number | None) -> NDArray[np.bool_]:
+    """Tell which of *x* are finite and in the range."""
+    taken: NDArray[np.bool_] = np.isfinite(x)
+    if start is not None:
+        taken &= x >= start
+    if end is not None:
+        taken &= x <= end
+    return taken
+
+
+def cut_again(cells: Buckets, most: int, low: Number, high: Number) -> Buckets:
+    """Join *cells* to at most *most* buckets of equal width from *low* to *high*.
+
+    A cell belongs to the bucket in which it begins, so buckets are of equal width but for the
+    width of a cell, and where cells lie over each other they may do so by as much.  Of cells
+    that begin at one x the first counts as the earlier.
+    """
+    if (cells.first_x[1:] < cells.first_x[:-1]).any():
+        order = np.argsort(cells.first_x, kind="stable")
+        cells = Buckets(*(column[order] for column in columns(cells)))
+    return joined(cells, _starts(cells.first_x, most, low, high))
+
+
+def columns(buckets: Buckets) -> list[NDArray[Any]]:
+    """Return the arrays of *buckets*, in the order of their names in the class."""
+    return [getattr(buckets, column.name) for column in fields(buckets)]
+
+
+def _starts(x: NDArray[Any], most: int, low: Number, high: Number) -> NDArray[np.int64]:
+    """Return where the buckets from *low* to *high* begin among ascending *x*."""
     edges: list[Number]
     if x.dtype == np.int64:
         # Whole numbers, exactly: steps near 2**63 would all be one float64.
@@ -122,28 +160,60 @@ def _starts(
     return np.unique(np.concatenate([[0], starts[starts < len(x)]]))
 
 
-def _summed(x: NDArray[Any], y: NDArray[np.float64], starts: NDArray[np.int64]) -> Buckets:
-    """Sum up the rows from each of *starts* to the next."""
-    if not len(x):
-        none = np.empty(0, np.int64)
-        return Buckets(none, none, y, x, y, x, y, x, y, x)
-    count = np.diff(starts, append=len(x))
+def single(x: NDArray[Any], y: NDArray[np.float64]) -> Buckets:
+    """Return a bucket for each row."""
+    finite = np.isfinite(y)
+    extreme = np.where(finite, y, np.nan)
+    count = np.ones(len(x), np.int64)
+    return Buckets(count, (~finite).astype(np.int64), y, x, y, x, extreme, x, extreme, x)
+
+
+def summed(
+    axes: Sequence[NDArray[Any]], y: NDArray[np.float64], starts: NDArray[np.int64]
+) -> list[Buckets]:
+    """Sum up the rows from each of *starts* to the next, along each of the *axes*.
+
+    First and last are those of the rows as they come, whatever their x is.
+    """
+    count = np.diff(starts, append=len(y))
     ends = starts + count - 1
     finite = np.isfinite(y)
     low = _extreme(y, finite, starts, count, np.minimum, np.inf)
     high = _extreme(y, finite, starts, count, np.maximum, -np.inf)
     some = finite[low]
+    nonfinite = np.add.reduceat((~finite).astype(np.int64), starts)
+    least, greatest = np.where(some, y[low], np.nan), np.where(some, y[high], np.nan)
+    return [
+        Buckets(
+            count, nonfinite, y[starts], x[starts], y[ends], x[ends],
+            least, x[low], greatest, x[high],
+        )
+        for x in axes
+    ]  # fmt: skip
+
+
+def joined(cells: Buckets, starts: NDArray[np.int64]) -> Buckets:
+    """Join the *cells*, ascending in ``first_x``, from each of *starts* to the next."""
+    if not len(starts) or not len(cells.count):
+        return cells
+    sizes = np.diff(starts, append=len(cells.count))
+    low = _extreme(cells.min, ~np.isnan(cells.min), starts, sizes, np.minimum, np.inf)
+    high = _extreme(cells.max, ~np.isnan(cells.max), starts, sizes, np.maximum, -np.inf)
+    # Where cells lie over each other, that which begins last need not end last.
+    end = np.repeat(np.maximum.reduceat(cells.last_x, starts), sizes)
+    ends = np.flatnonzero(~(cells.last_x < end))  # also those that are no numbers
+    last = ends[np.searchsorted(ends, starts + sizes) - 1]
     return Buckets(
-        count=count,
-        nonfinite=np.add.reduceat((~finite).astype(np.int64), starts),
-        first=y[starts],
-        first_x=x[starts],
-        last=y[ends],
-        last_x=x[ends],
-        min=np.where(some, y[low], np.nan),
-        min_x=x[low],
-        max=np.where(some, y[high], np.nan),
-        max_x=x[high],
+        count=np.add.reduceat(cells.count, starts),
+        nonfinite=np.add.reduceat(cells.nonfinite, starts),
+        first=cells.first[starts],
+        first_x=cells.first_x[starts],
+        last=cells.last[last],
+        last_x=cells.last_x[last],
+        min=cells.min[low],
+        min_x=cells.min_x[low],
+        max=cells.max[high],
+        max_x=cells.max_x[high],
     )
 
 
@@ -175,9 +245,10 @@ def points(
     order = np.lexsort((series.timestamp, x))  # stable: of equals the last stored is last
     order = order[np.isfinite(x[order])]
     last = np.append(x[order][1:] != x[order][:-1], True)[: len(order)]
-    chosen = _rows(series, order[last])
+    chosen = series.take(order[last])
     if most is not None and len(chosen.step) > most:
-        chosen = _rows(chosen, _thinned(getattr(chosen, axis), floats(chosen), most))
+        y = floats(chosen.values, chosen.kinds)
+        chosen = chosen.take(_thinned(getattr(chosen, axis), y, most))
     found: NDArray[Any] = getattr(chosen, axis)
     return found, numbers(chosen)
 
@@ -186,19 +257,9 @@ def _thinned(x: NDArray[Any], y: NDArray[np.float64], most: int) -> NDArray[np.i
     """Return the places of at most *most* of ascending points, extremes before others."""
     if most < 1:
         raise ValueError(f"a series cannot be cut to {most} points")
-    starts = _starts(x, max(1, most // 2), None, None)
+    starts = _starts(x, max(1, most // 2), x[0].item(), x[-1].item())
     count = np.diff(starts, append=len(x))
     finite = np.isfinite(y)
     low = _extreme(y, finite, starts, count, np.minimum, np.inf)
     high = _extreme(y, finite, starts, count, np.maximum, -np.inf)
     return np.unique(np.concatenate([low, high]))[:most]
-
-
-def _rows(series: Series, places: NDArray[np.int64]) -> Series:
-    return Series(
-        series.step[places],
-        series.time[places],
-        series.timestamp[places],
-        series.values[places],
-        series.kinds[places],
-    )

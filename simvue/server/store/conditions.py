@@ -76,6 +76,35 @@ TAG: Final = Subject(
     families=(),
     sortable={"name": "tag.name", "created": "tag.created"},
 )
+ARTIFACT: Final = Subject(
+    table="artifact",
+    texts={
+        "name": "artifact.name",
+        "user": "artifact.owner",
+        "artifact.id": "artifact.id",
+        "artifact.checksum": "artifact.checksum",
+    },
+    moments={"created": "artifact.created"},
+    families=("metadata.",),
+    sortable={"name": "artifact.name", "created": "artifact.created"},
+)
+
+
+def _plain(table: str, name: str) -> Subject:
+    """Return what is only ever sorted, by its name or its age."""
+    columns = {"name": f"{table}.{name}", "created": f"{table}.created"}
+    return Subject(table, texts={}, moments={}, families=(), sortable=columns)
+
+
+ALERT: Final = _plain("alert", "name")
+TENANT: Final = _plain("tenant", "name")
+USER: Final = _plain("user", "username")
+TOKEN: Final = _plain("token", "name")
+
+# What a run is asked about the alerts that it has.
+_OF_ALERTS: Final = {"alert.name": "alert.name", "alert.status": "run_alert.status"}
+# What a run is asked about the artifacts that it has: which, or which bytes.
+_OF_ARTIFACTS: Final = {"artifact.id": "artifact.id", "artifact.checksum": "artifact.checksum"}
 
 Clause = tuple[str, list[Any]]
 
@@ -86,7 +115,10 @@ def where(subject: Subject, filters: Sequence[Filter], user: str, now: int) -> C
     *user* is whom ``self`` means, *now* the microseconds that ages count from.  Raises
     ValueError with a reason for a filter that cannot be served.
     """
-    clauses = [_condition(subject, item, user, now) for item in filters]
+    clauses = [
+        _condition(subject, item, user, now, before)
+        for item, before in zip(filters, [None, *filters], strict=False)
+    ]
     if not clauses:
         return "1", []
     return (
@@ -110,15 +142,22 @@ def page(query: Query) -> Clause:
     return "LIMIT ? OFFSET ?", [-1 if query.count is None else query.count, query.start]
 
 
-def _condition(subject: Subject, item: Filter, user: str, now: int) -> Clause:
+def _condition(
+    subject: Subject, item: Filter, user: str, now: int, before: Filter | None
+) -> Clause:
     key, op, value = item.key, item.op, item.value
-    if key == "starred" and op == "is" and subject is not TAG:
+    if key == "starred" and op == "is" and subject in (RUN, FOLDER):
         return f"{subject.table}.starred", []
-    if key == "tag" and op in ("has", "has not") and subject is not TAG:
+    if key == "tag" and op in ("has", "has not") and subject in (RUN, FOLDER):
         link = f"{subject.table}_tag"
         sql = f"SELECT link.{subject.table} FROM {link} link JOIN tag ON tag.key = link.tag"
         negation = "" if op == "has" else "NOT "
         return f"{subject.table}.key {negation}IN ({sql} WHERE tag.name = ?)", [value]
+    if key in _OF_ALERTS and op in ("==", "!=") and subject is RUN:
+        return _alert_condition(item, before)
+    if key in _OF_ARTIFACTS and op == "==" and subject is RUN:
+        link = "SELECT run FROM run_artifact JOIN artifact ON artifact.key = run_artifact.artifact"
+        return f"run.key IN ({link} WHERE {_OF_ARTIFACTS[key]} = ?)", [value]
     if key in subject.texts:
         if key == "user" and value == "self":
             value = user
@@ -130,6 +169,20 @@ def _condition(subject: Subject, item: Filter, user: str, now: int) -> Clause:
     if key.startswith(subject.families):
         return _attribute_condition(subject.table, item)
     raise ValueError(f"{subject.table}s cannot be filtered by {key!r} {op}")
+
+
+def _alert_condition(item: Filter, before: Filter | None) -> Clause:
+    """Translate a question about the alerts attached to a run.
+
+    The status asked for right after a name is that of the alert with that name: clients write
+    "this alert is critical" in two filters.
+    """
+    found, values = f"{_OF_ALERTS[item.key]} = ?", [item.value]
+    if item.key == "alert.status" and before is not None and before.key == "alert.name":
+        found, values = f"{found} AND alert.name = ?", [*values, before.value]
+    negation = "" if item.op == "==" else "NOT "
+    link = "SELECT run FROM run_alert JOIN alert ON alert.key = run_alert.alert"
+    return f"run.key {negation}IN ({link} WHERE place IS NOT NULL AND {found})", values
 
 
 def _text_condition(column: str, item: Filter, value: str) -> Clause:
@@ -205,7 +258,7 @@ def _sort_column(subject: Subject, column: str) -> Clause:
     if column in subject.sortable:
         return subject.sortable[column], []
     table = subject.table
-    if column.startswith(subject.families) and subject is not TAG:
+    if column.startswith(subject.families):
         return (
             f"SELECT coalesce(num, txt) FROM attr WHERE attr.{table} = {table}.key AND name = ?",
             [column],

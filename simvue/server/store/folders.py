@@ -62,8 +62,9 @@ def get(connection: sqlite3.Connection, folder: str) -> Object | None:
 
 
 def select(connection: sqlite3.Connection, query: Query, now: int) -> tuple[int, list[Object]]:
-    """Return (total, the page's folder objects), by path unless *query* sorts."""
-    total, rows = _select(connection, conditions.FOLDER, query, "folder.path", now)
+    """Return (total, the page's folder objects), newest first unless *query* sorts."""
+    newest = "folder.created DESC, folder.key DESC"
+    total, rows = _select(connection, conditions.FOLDER, query, newest, now)
     return total, [_folder(connection, row) for row in rows]
 
 

@@ -11,16 +11,19 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 from simvue._columns import Block, Rows
 
-from . import Event, Series, Span, Stored, chunks, runs
+from . import Event, Series, Span, Stored, chunks, parts, runs
+from .cells import AXES
 from .spans import Range, grown, missing
+
+if TYPE_CHECKING:
+    from .parts import Part
 
 FLOAT64, INT64, UINT64, BOOL = range(4)
 _DTYPES: Final = {FLOAT64: np.float64, INT64: np.int64, UINT64: np.uint64, BOOL: np.uint64}
@@ -39,7 +42,18 @@ ON CONFLICT (run, name) DO UPDATE SET
     timestamp = max(timestamp, excluded.timestamp)
 """
 
-# Bodies deleted in one transaction: some 64 MiB at the most common size (chosen).
+_ADD_EXTENT: Final = """
+INSERT INTO extent VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (run) DO UPDATE SET
+    step_low = min(step_low, excluded.step_low),
+    step_high = max(step_high, excluded.step_high),
+    time_low = coalesce(min(time_low, excluded.time_low), time_low, excluded.time_low),
+    time_high = coalesce(max(time_high, excluded.time_high), time_high, excluded.time_high),
+    timestamp_low = min(timestamp_low, excluded.timestamp_low),
+    timestamp_high = max(timestamp_high, excluded.timestamp_high)
+"""
+
+# Bodies, or folds, deleted in one transaction: some 64 MiB at the most common size (chosen).
 _SWEEP_MAX: Final = 64
 
 
@@ -49,6 +63,8 @@ class Encoded(NamedTuple):
     names: tuple[str, ...]
     digest: bytes
     chunk: bytes
+    rows: int
+    extent: tuple[Any, ...]
     summaries: list[tuple[Any, ...]]
 
 
@@ -59,10 +75,25 @@ def encode(rows: Rows) -> list[Encoded]:
             block.names,
             hashlib.sha256("\0".join(block.names).encode()).digest(),
             chunks.encode(block),
+            len(block),
+            _extent(block),
             _summaries(block),
         )
         for block in rows.blocks
     ]
+
+
+def _extent(block: Block) -> tuple[Any, ...]:
+    """Return the columns of `extent` behind run."""
+    time = block.time[np.isfinite(block.time)]
+    return (
+        block.step.min().item(),
+        block.step.max().item(),
+        time.min().item() if len(time) else None,
+        time.max().item() if len(time) else None,
+        block.timestamp.min().item(),
+        block.timestamp.max().item(),
+    )
 
 
 def _summaries(block: Block) -> list[tuple[Any, ...]]:
@@ -168,9 +199,10 @@ def add_metrics(
     for block in blocks:
         shape = _shape(connection, key, block)
         connection.execute(
-            "INSERT INTO body (shape, writer, first, chunk) VALUES (?, ?, ?, ?)",
-            (shape, writer, first, block.chunk),
+            "INSERT INTO body (shape, writer, first, chunk, rows) VALUES (?, ?, ?, ?, ?)",
+            (shape, writer, first, block.chunk, block.rows),
         )
+        connection.execute(_ADD_EXTENT, (key, *block.extent))
         connection.executemany(_ADD_SUMMARY, [(key, *line) for line in block.summaries])
     return Stored(sum(end - begin for begin, end in gaps), abort)
 
@@ -185,18 +217,27 @@ def add_events(
     """Store those of *events* that are not there yet."""
     key, abort = runs.touch(connection, run, now)
     if span is not None:
-        writer = _writer(connection, key, span.writer, "events")
-        stored = _ranges(connection, writer)
-        gaps = missing(stored, span.first, span.end)
-        _grow(connection, writer, stored, span.first, span.end)
         events = [
-            event for begin, end in gaps for event in events[begin - span.first : end - span.first]
+            event
+            for begin, end in claim(connection, key, span, "events")
+            for event in events[begin - span.first : end - span.first]
         ]
     connection.executemany(
         "INSERT INTO event (run, timestamp, log_level, message) VALUES (?, ?, ?, ?)",
         [(key, event.timestamp, event.log_level, event.message) for event in events],
     )
     return Stored(len(events), abort)
+
+
+def claim(connection: sqlite3.Connection, run: int, span: Span, kind: str) -> list[Range]:
+    """Note the rows of *span* as stored, and return the ranges of those that were not yet.
+
+    Raises ValueError if the writer sends rows of another *kind*.
+    """
+    writer = _writer(connection, run, span.writer, kind)
+    stored = _ranges(connection, writer)
+    _grow(connection, writer, stored, span.first, span.end)
+    return missing(stored, span.first, span.end)
 
 
 def _writer(connection: sqlite3.Connection, run: int, writer: str, kind: str) -> int:
@@ -213,6 +254,22 @@ def _writer(connection: sqlite3.Connection, run: int, writer: str, kind: str) ->
         raise ValueError(f"writer {writer} sends {row['kind']}, not {kind}: a writer is one stream")
     found: int = row["key"]
     return found
+
+
+def introduce(
+    connection: sqlite3.Connection, run: str, writers: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Note what is known of *writers*, by id: their kind, rank and rows dropped; see Store."""
+    key = runs.find(connection, run)
+    for writer, facts in writers.items():
+        connection.execute(
+            "UPDATE writer SET rank = coalesce(?, rank), dropped = max(?, dropped) WHERE key = ?",
+            (
+                facts.get("rank"),
+                facts.get("dropped") or 0,
+                _writer(connection, key, writer, facts["kind"]),
+            ),
+        )
 
 
 def _ranges(connection: sqlite3.Connection, writer: int) -> list[Range]:
@@ -252,17 +309,18 @@ def _shape(connection: sqlite3.Connection, run: int, block: Encoded) -> int:
 
 
 def sweep(connection: sqlite3.Connection) -> bool:
-    """Delete a slice of the bodies of deleted runs; True if more is left."""
-    keys = connection.execute(
-        "SELECT body.key FROM shape JOIN body ON body.shape = shape.key "
-        "WHERE shape.run IS NULL LIMIT ?",
-        (_SWEEP_MAX,),
-    ).fetchall()
-    connection.executemany("DELETE FROM body WHERE key = ?", [tuple(row) for row in keys])
-    if len(keys) < _SWEEP_MAX:
-        connection.execute("DELETE FROM shape WHERE run IS NULL")
-        return False
-    return True
+    """Delete a slice of the rows of deleted runs; True if more is left."""
+    for table in ("body", "fold"):
+        keys = connection.execute(
+            f"SELECT {table}.key FROM shape JOIN {table} ON {table}.shape = shape.key "
+            "WHERE shape.run IS NULL LIMIT ?",
+            (_SWEEP_MAX,),
+        ).fetchall()
+        connection.executemany(f"DELETE FROM {table} WHERE key = ?", [tuple(row) for row in keys])
+        if len(keys) == _SWEEP_MAX:
+            return True
+    connection.execute("DELETE FROM shape WHERE run IS NULL")
+    return False
 
 
 # ---- Reading --------------------------------------------------------------------------
@@ -274,7 +332,8 @@ def writers(connection: sqlite3.Connection, run: str) -> dict[str, list[Range]]:
         "SELECT key, id FROM writer WHERE run = ? AND id != '' ORDER BY key",
         (runs.find(connection, run),),
     ).fetchall()
-    return {row["id"]: _ranges(connection, row["key"]) for row in found}
+    # One that was introduced may have sent nothing yet.
+    return {row["id"]: there for row in found if (there := _ranges(connection, row["key"]))}
 
 
 def metric_names(connection: sqlite3.Connection, run: str) -> list[str]:
@@ -285,19 +344,10 @@ def metric_names(connection: sqlite3.Connection, run: str) -> list[str]:
     return [row["name"] for row in rows]
 
 
-class _Part(NamedTuple):
-    """The rows of one body that have one metric."""
-
-    writer: int
-    numbers: np.ndarray[Any, Any]
-    columns: chunks.Columns
-    metric: int
-
-
 def series(connection: sqlite3.Connection, run: str, names: Sequence[str]) -> dict[str, Series]:
     """Return the series of those of *names* that the run has; see Store.series."""
     key = runs.find(connection, run)
-    parts: dict[str, list[_Part]] = {}
+    found: dict[str, list[Part]] = {}
     for shape in connection.execute(
         "SELECT key, names FROM shape WHERE run = ?", (key,)
     ).fetchall():
@@ -305,47 +355,36 @@ def series(connection: sqlite3.Connection, run: str, names: Sequence[str]) -> di
         wanted = [name for name in dict.fromkeys(names) if name in places]
         if not wanted:
             continue
-        bodies = connection.execute(
-            "SELECT writer, first, chunk FROM body WHERE shape = ? ORDER BY writer, first",
-            (shape["key"],),
-        )
-        for body in bodies:
-            columns = chunks.decode(body["chunk"], [places[name] for name in wanted])
-            rows = np.arange(len(columns.step)) if columns.places is None else columns.places
-            numbers = body["first"] + rows.astype(np.int64)
-            for metric, name in enumerate(wanted):
-                part = _Part(body["writer"], numbers, columns, metric)
-                parts.setdefault(name, []).append(part)
-    return {name: _joined(parts[name]) for name in dict.fromkeys(names) if name in parts}
+        for some in parts.of_shape(connection, shape["key"], [places[name] for name in wanted]):
+            for name, part in zip(wanted, some, strict=True):
+                found.setdefault(name, []).append(part)
+    return {name: _joined(found[name]) for name in dict.fromkeys(names) if name in found}
 
 
-def _joined(parts: list[_Part]) -> Series:
-    """Join *parts* into one series, in the order of writers and of their rows' numbers."""
-    parts.sort(key=lambda part: (part.writer, part.numbers[0]))
+def _joined(some: Sequence[Part]) -> Series:
+    """Join parts into one series, in the order of ranks, writers and their rows' numbers."""
+    chosen, order = parts.ordered(some)
+    ranks = np.array([part.rank for part in chosen], np.int32)
     whole = Series(
-        np.concatenate([part.columns.step for part in parts]),
-        np.concatenate([part.columns.time for part in parts]),
-        np.concatenate([part.columns.timestamp for part in parts]),
-        np.concatenate([part.columns.values[part.metric] for part in parts]),
-        np.repeat(
-            np.array([part.columns.kinds[part.metric] for part in parts], np.uint8),
-            [len(part.numbers) for part in parts],
-        ),
+        np.concatenate([part.axes["step"] for part in chosen]),
+        np.concatenate([part.axes["time"] for part in chosen]),
+        np.concatenate([part.axes["timestamp"] for part in chosen]),
+        np.concatenate([part.values for part in chosen]),
+        np.concatenate([part.kinds for part in chosen]),
+        np.repeat(ranks, [len(part.numbers) for part in chosen]) if ranks.max() >= 0 else None,
     )
-    ends = pairwise(parts)
-    if all(a.writer < b.writer or a.numbers[-1] < b.numbers[0] for a, b in ends):
-        return whole
-    # Bodies with rows of several shapes lie in each other: sort row by row.
-    writers = np.repeat([part.writer for part in parts], [len(part.numbers) for part in parts])
-    numbers = np.concatenate([part.numbers for part in parts])
-    order = np.lexsort((numbers, writers))
-    return Series(
-        whole.step[order],
-        whole.time[order],
-        whole.timestamp[order],
-        whole.values[order],
-        whole.kinds[order],
-    )
+    return whole if order is None else whole.take(order)
+
+
+def extent(connection: sqlite3.Connection, run: str) -> dict[str, tuple[float, float]]:
+    """Return the least and greatest position on each axis; see Store.extent."""
+    row = connection.execute(
+        "SELECT * FROM extent WHERE run = ?", (runs.find(connection, run),)
+    ).fetchone()
+    if row is None:
+        return {}
+    ends = {axis: (row[f"{axis}_low"], row[f"{axis}_high"]) for axis in AXES}
+    return {axis: pair for axis, pair in ends.items() if None not in pair}
 
 
 def list_events(
@@ -365,3 +404,25 @@ def list_events(
         [*values, -1 if count is None else count, start],
     )
     return total[0], [Event(*row) for row in rows]
+
+
+def count_events(
+    connection: sqlite3.Connection,
+    run: str,
+    contains: Sequence[str],
+    begin: int,
+    window: int,
+    bars: int,
+) -> list[int]:
+    """Return how many events fell into each window; raises NoSuchRun, RunGone."""
+    rows = connection.execute(
+        "SELECT (timestamp - ?) / ? AS bar, count(*) AS events FROM event "
+        "WHERE run = ? AND timestamp >= ? AND timestamp < ?"
+        + " AND instr(message, ?) > 0" * len(contains)
+        + " GROUP BY bar",
+        [begin, window, runs.find(connection, run), begin, begin + bars * window, *contains],
+    )
+    counts = [0] * bars
+    for row in rows:
+        counts[row["bar"]] = row["events"]
+    return counts

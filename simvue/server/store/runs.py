@@ -15,19 +15,22 @@ from typing import Any, Final
 from simvue import wire
 from simvue.names import random_name
 
-from . import IdTaken, NoSuchRun, Object, Query, RunGone, conditions, folders
+from . import IdTaken, NoSuchRun, Object, Query, RunGone, alerts, conditions, folders, processes
 from .attributes import flat, merged
 
-_JSON_COLUMNS: Final = ("metadata", "system", "visibility", "notifications", "alerts")
+_JSON_COLUMNS: Final = ("metadata", "system", "visibility", "notifications")
 _DEFAULTS: Final[Object] = {
     "metadata": {},
     "system": {},
     "visibility": {"users": [], "tenant": False, "public": False},
     "notifications": {"state": "none"},
-    "alerts": [],
 }
+# What a process that joins a run brings with it; the rest is as the first one said.
+_JOINING: Final = ("metadata", "process")
 # Members whose null means "none"; of all others null means "leave it alone".
 _NULLABLE: Final = ("description", "heartbeat_timeout", "ttl")
+# Expired runs deleted in one transaction: nobody's rows wait for a long list of them (chosen).
+_EXPIRE_MAX: Final = 16
 _SELECT: Final = "SELECT run.*, folder.path FROM run JOIN folder ON folder.key = run.folder"
 
 
@@ -74,7 +77,13 @@ def create(connection: sqlite3.Connection, run: Object, owner: str, now: int) ->
             "SELECT owner, digest FROM run WHERE id = ?", (run_id,)
         ).fetchone()
         if known is not None:
-            if (known["owner"], known["digest"]) != (owner, digest):
+            if known["owner"] != owner:
+                raise IdTaken(run_id)
+            if run.get("process"):
+                # One of several that share the run: what it has to add is added.
+                joining = {name: run[name] for name in _JOINING if run.get(name)}
+                update(connection, run_id, joining, now)
+            elif known["digest"] != digest:
                 raise IdTaken(run_id)
             return run_id, False
         if connection.execute("SELECT 1 FROM tombstone WHERE id = ?", (run_id,)).fetchone():
@@ -102,7 +111,10 @@ def create(connection: sqlite3.Connection, run: Object, owner: str, now: int) ->
     ).lastrowid
     assert key is not None
     folders.set_tags(connection, "run", key, run.get("tags") or (), now)
+    alerts.attach(connection, key, run.get("alerts") or ())
     _set_attributes(connection, key, run.get("metadata") or {}, run.get("system") or {})
+    if run.get("process"):
+        processes.enter(connection, key, run["process"], lost=False)
     return run_id, True
 
 
@@ -111,6 +123,11 @@ def update(connection: sqlite3.Connection, run: str, changes: Object, now: int) 
     old = connection.execute("SELECT * FROM run WHERE id = ?", (run,)).fetchone()
     if old is None:
         raise _absent(connection, run)
+    if changes.get("process"):
+        status = processes.enter(
+            connection, old["key"], changes["process"], lost=old["status"] == "lost"
+        )
+        changes = {**changes, "status": status}
     columns: dict[str, Any] = {"modified": now, "seen": now / 1e6}
     for name in _NULLABLE:
         if name in changes:
@@ -139,6 +156,8 @@ def update(connection: sqlite3.Connection, run: str, changes: Object, now: int) 
     )
     if changes.get("tags") is not None:
         folders.set_tags(connection, "run", old["key"], changes["tags"], now)
+    if changes.get("alerts") is not None:
+        alerts.attach(connection, old["key"], changes["alerts"])
     if "metadata" in columns or "system" in columns:
         _set_attributes(
             connection,
@@ -187,6 +206,18 @@ def lose(connection: sqlite3.Connection, now: float, opened: float) -> list[str]
     return [row["id"] for row in rows]
 
 
+def expire(connection: sqlite3.Connection, now: float) -> list[str]:
+    """Delete some of the runs that outlived their ttl; return their ids, none if none is left."""
+    rows = connection.execute(
+        "SELECT id FROM run WHERE ttl IS NOT NULL AND status != 'running' "
+        "AND max(seen, modified / 1e6) + ttl < ? LIMIT ?",
+        (now, _EXPIRE_MAX),
+    ).fetchall()
+    for row in rows:
+        delete(connection, row["id"], int(now * 1e6))
+    return [row["id"] for row in rows]
+
+
 def delete(connection: sqlite3.Connection, run: str, now: int) -> None:
     """Delete the run and leave a tombstone; its bodies are left to ``rows.sweep``."""
     key = find(connection, run)
@@ -225,6 +256,10 @@ def select(
 
 
 def _object(connection: sqlite3.Connection, row: sqlite3.Row, now: int) -> Object:
+    dropped, ranks = connection.execute(
+        "SELECT coalesce(sum(dropped), 0), group_concat(DISTINCT rank) FROM writer WHERE run = ?",
+        (row["key"],),
+    ).fetchone()
     return {
         "id": row["id"],
         "name": row["name"],
@@ -242,8 +277,11 @@ def _object(connection: sqlite3.Connection, row: sqlite3.Row, now: int) -> Objec
         "starred": bool(row["starred"]),
         "abort": row["abort"] is not None,
         "tags": folders.tags_of(connection, "run", row["key"]),
+        "alerts": alerts.of_run(connection, row["key"]),
         **{name: json.loads(row[name]) for name in _JSON_COLUMNS},
         "metrics": _summaries(connection, row["key"]),
+        "dropped": dropped,
+        "ranks": sorted(map(int, ranks.split(","))) if ranks else [],
     }
 
 

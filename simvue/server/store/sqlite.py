@@ -4,6 +4,8 @@
 
     DIR/lock         held by the kernel for the process that owns DIR
     DIR/simvue.db    the database; -wal and -shm beside it while it is open
+    DIR/blobs        the bytes of artifacts (blobs.py)
+    DIR/secret       what signs the links to them
 
 Writes go through one thread (commits.py), reads through a pool of read-only connections,
 each read in one snapshot.  What is written is decoded, compressed and summed up in the
@@ -13,34 +15,70 @@ caller's thread before it queues.  The SQL stands in runs.py, rows.py, folders.p
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
 
 from simvue.exception import StoreError
 
-from . import Event, Object, Query, Series, Span, Store, Stored, Token
+from . import (
+    AlertStatus,
+    Attached,
+    Event,
+    Object,
+    Query,
+    Series,
+    Span,
+    Store,
+    Stored,
+    Tensor,
+    Token,
+    Watched,
+    leases,
+    secret,
+)
+from . import alerts as alert_sql
+from . import artifacts as artifact_sql
+from . import fold as fold_sql
 from . import folders as folder_sql
+from . import grids as grid_sql
 from . import rows as row_sql
 from . import runs as run_sql
+from . import storages as storage_sql
+from . import users as user_sql
+from . import zoom as zoom_sql
+from .blobs import Upload, open_blobs
 from .commits import Commits
+from .upgrade import upgrade
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from simvue._columns import Rows
+
+    from .buckets import Axis, Buckets, Number
 
 T = TypeVar("T")
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 """The version of sqlite.sql, kept in the database's ``user_version``."""
 
 _PAGE_SIZE: Final = 16_384
+# Room that the next bodies will need anyway is not given back: a quarter of the file, or as much
+# as a minute of fast ingest (chosen).
+_FREE_MIN: Final = 256 << 20
+_FREE_PART: Final = 4
+# Each of them may be filled from the end of the file: 4 MiB, as large as a body.
+_RECLAIM_PAGES: Final = 256
+# Each deletes a slice of what deleted runs leave behind, and tells whether more is left.
+_SWEEPERS: Final = (row_sql.sweep, grid_sql.sweep)
 # Another program may read the file (a backup, sqlite3 in a shell): wait for its locks.
 _LOCK_WAIT_S: Final = 10.0
 
@@ -63,6 +101,12 @@ class SQLiteStore(Store):
             _disown(self._directory, self._lock)
             raise
         self._opened = clock()
+        self._folder = fold_sql.Folder(self._reading, self._write, clock)
+        self._blobs = open_blobs(str(self._directory / "blobs"))
+        self._secret = secret.load(self._directory / "secret")
+        self._write(lambda connection: artifact_sql.recover(connection, self._now))
+        # Whoever held one is dead: the directory is ours.
+        self._write(leases.release_all)
         self._sweep()
 
     def close(self) -> None:
@@ -122,6 +166,13 @@ class SQLiteStore(Store):
         """See Store."""
         return self._write(lambda connection: run_sql.create(connection, run, owner, self._now))
 
+    def create_runs(self, runs: Sequence[Object], owner: str) -> list[tuple[str, bool]]:
+        """See Store."""
+        now = self._now
+        return self._write(
+            lambda connection: [run_sql.create(connection, run, owner, now) for run in runs]
+        )
+
     def get_run(self, run: str) -> Object:
         """See Store."""
         with self._reading() as connection:
@@ -134,7 +185,13 @@ class SQLiteStore(Store):
 
     def update_run(self, run: str, changes: Object) -> None:
         """See Store."""
-        self._write(lambda connection: run_sql.update(connection, run, changes, self._now))
+
+        def work(connection: sqlite3.Connection) -> None:
+            run_sql.update(connection, run, changes, self._now)
+            if changes.get("writers"):
+                row_sql.introduce(connection, run, changes["writers"])
+
+        self._write(work)
 
     def delete_run(self, run: str) -> None:
         """See Store."""
@@ -142,9 +199,27 @@ class SQLiteStore(Store):
         self._sweep()
 
     def _sweep(self) -> None:
-        """Delete the bodies of deleted runs, in slices between which others write."""
-        while self._write(row_sql.sweep):
+        """Delete what deleted runs leave behind, in slices between which others write."""
+        while self._write(lambda connection: any(sweep(connection) for sweep in _SWEEPERS)):
             pass
+        self._remove_litter()
+
+    def _reclaim(self) -> bool:
+        """Give a slice of much unused room back to the disk; False if there is not much."""
+        with self._reading() as connection:
+            free, pages = (
+                connection.execute(f"PRAGMA {count}").fetchone()[0]
+                for count in ("freelist_count", "page_count")
+            )
+        if free * _PAGE_SIZE < _FREE_MIN or free * _FREE_PART < pages:
+            return False
+
+        def shrink(connection: sqlite3.Connection) -> bool:
+            connection.execute(f"PRAGMA incremental_vacuum({_RECLAIM_PAGES})").fetchall()
+            # A database made before rows were folded cannot, and keeps its room for new rows.
+            return bool(connection.execute("PRAGMA freelist_count").fetchone()[0] < free)
+
+        return self._write(shrink, _RECLAIM_PAGES * _PAGE_SIZE)
 
     def beat(self, run: str) -> Stored:
         """See Store."""
@@ -158,6 +233,15 @@ class SQLiteStore(Store):
     def mark_lost(self, now: float) -> list[str]:
         """See Store."""
         return self._write(lambda connection: run_sql.lose(connection, now, self._opened))
+
+    def delete_expired(self, now: float) -> list[str]:
+        """See Store."""
+        gone: list[str] = []
+        while some := self._write(lambda connection: run_sql.expire(connection, now)):
+            gone += some
+        if gone:
+            self._sweep()
+        return gone
 
     # ---- Rows --------------------------------------------------------------------
 
@@ -212,12 +296,42 @@ class SQLiteStore(Store):
         with self._reading() as connection:
             return row_sql.series(connection, run, names)
 
+    def cut(
+        self,
+        run: str,
+        names: Sequence[str],
+        axis: Axis,
+        most: int,
+        start: Number | None = None,
+        end: Number | None = None,
+        rank: int | None = None,
+    ) -> dict[str, Buckets]:
+        """See Store."""
+        with self._reading() as connection:
+            return zoom_sql.cut(connection, run, names, axis, most, start, end, rank)
+
+    def fold(self) -> bool:
+        """See Store."""
+        return self._folder.step() or self._reclaim()
+
+    def extent(self, run: str) -> dict[str, tuple[float, float]]:
+        """See Store."""
+        with self._reading() as connection:
+            return row_sql.extent(connection, run)
+
     def list_events(
         self, run: str, contains: Sequence[str], start: int, count: int | None
     ) -> tuple[int, list[Event]]:
         """See Store."""
         with self._reading() as connection:
             return row_sql.list_events(connection, run, contains, start, count)
+
+    def count_events(
+        self, run: str, contains: Sequence[str], begin: int, window: int, bars: int
+    ) -> list[int]:
+        """See Store."""
+        with self._reading() as connection:
+            return row_sql.count_events(connection, run, contains, begin, window, bars)
 
     # ---- Folders and tags ----------------------------------------------------------
 
@@ -273,31 +387,301 @@ class SQLiteStore(Store):
         """See Store."""
         return self._write(lambda connection: folder_sql.delete_tag(connection, tag))
 
-    # ---- Tokens --------------------------------------------------------------------
+    # ---- Alerts --------------------------------------------------------------------
+
+    def create_alert(self, alert: Object, owner: str, deduplicate: bool) -> tuple[str, bool]:
+        """See Store."""
+        return self._write(
+            lambda connection: alert_sql.create(connection, alert, owner, deduplicate, self._now)
+        )
+
+    def get_alert(self, alert: str) -> Object | None:
+        """See Store."""
+        with self._reading() as connection:
+            return alert_sql.get(connection, alert)
+
+    def list_alerts(self, query: Query) -> tuple[int, list[Object]]:
+        """See Store."""
+        with self._reading() as connection:
+            return alert_sql.select(connection, query)
+
+    def update_alert(self, alert: str, changes: Object) -> bool:
+        """See Store."""
+        return self._write(lambda connection: alert_sql.update(connection, alert, changes))
+
+    def delete_alert(self, alert: str) -> bool:
+        """See Store."""
+        return self._write(lambda connection: alert_sql.delete(connection, alert))
+
+    def alert_status(self, alert: str, run: str) -> AlertStatus | None:
+        """See Store."""
+        with self._reading() as connection:
+            return alert_sql.status(connection, alert, run_sql.find(connection, run))
+
+    def set_alert_status(self, alert: str, run: str, status: AlertStatus) -> str | None:
+        """See Store."""
+        return self._write(
+            lambda connection: alert_sql.set_status(
+                connection, alert, run_sql.find(connection, run), status
+            )
+        )
+
+    def watched_alerts(self, runs: Collection[str] | None) -> list[Watched]:
+        """See Store."""
+        with self._reading() as connection:
+            return alert_sql.watched(connection, runs)
+
+    def recent_values(
+        self, run: str, names: Sequence[str], window: int
+    ) -> dict[str, NDArray[np.float64]]:
+        """See Store."""
+        with self._reading() as connection:
+            return alert_sql.recent(connection, run_sql.find(connection, run), names, window)
+
+    def find_event(self, run: str, pattern: str, after: int) -> tuple[bool, int]:
+        """See Store."""
+        with self._reading() as connection:
+            return alert_sql.find_event(connection, run_sql.find(connection, run), pattern, after)
+
+    # ---- Artifacts -------------------------------------------------------------------
+
+    def create_artifact(self, artifact: Object, owner: str) -> tuple[str, bool]:
+        """See Store."""
+        return self._write(
+            lambda connection: artifact_sql.create(connection, artifact, owner, self._now)
+        )
+
+    def get_artifact(self, artifact: str) -> Object | None:
+        """See Store."""
+        with self._reading() as connection:
+            return artifact_sql.get(connection, artifact)
+
+    def list_artifacts(self, query: Query, runs: Sequence[str]) -> tuple[int, list[Object]]:
+        """See Store."""
+        with self._reading() as connection:
+            return artifact_sql.select(connection, query, runs, self._now)
+
+    def update_artifact(self, artifact: str, changes: Object) -> bool:
+        """See Store."""
+        return self._write(lambda connection: artifact_sql.update(connection, artifact, changes))
+
+    def delete_artifact(self, artifact: str) -> bool:
+        """See Store."""
+        deleted = self._write(lambda connection: artifact_sql.delete(connection, artifact))
+        self._remove_litter()
+        return deleted
+
+    def attach_artifact(self, run: str, artifact: str, category: str) -> bool:
+        """See Store."""
+        return self._write(
+            lambda connection: artifact_sql.attach(connection, run, artifact, category)
+        )
+
+    def run_artifacts(self, run: str) -> list[Object]:
+        """See Store."""
+        with self._reading() as connection:
+            return artifact_sql.of_run(connection, run)
+
+    def artifact_category(self, run: str, artifact: str) -> str | None:
+        """See Store."""
+        with self._reading() as connection:
+            return artifact_sql.category(connection, run, artifact)
+
+    def lineage(self, checksum: str) -> list[Attached]:
+        """See Store."""
+        with self._reading() as connection:
+            return artifact_sql.lineage(connection, checksum)
+
+    def begin_upload(self, artifact: str) -> Upload:
+        """See Store."""
+        place, checksum = self._write(lambda connection: artifact_sql.begin(connection, artifact))
+
+        def keep(size: int) -> None:
+            self._write(lambda connection: artifact_sql.keep(connection, artifact, place, size))
+            # The file, if equal bytes were there already.
+            self._remove_litter()
+
+        def drop() -> None:
+            self._write(lambda connection: artifact_sql.forget(connection, [place]))
+
+        return Upload(self._blobs, place, checksum, keep, drop)
+
+    def open_artifact(self, artifact: str) -> tuple[BinaryIO, int]:
+        """See Store."""
+        with self._reading() as connection:
+            found = artifact_sql.place(connection, artifact)
+        if found is None:
+            raise KeyError(artifact)
+        try:
+            return self._blobs.open(found[0]), found[1]
+        except FileNotFoundError:
+            # Deleted since it was looked up.
+            raise KeyError(artifact) from None
+        except OSError as error:
+            raise StoreError(f"the artifact cannot be read: {error.strerror}") from error
+
+    def _remove_litter(self) -> None:
+        """Remove the files that nothing needs; those that will not go are tried again later."""
+        with self._reading() as connection:
+            places = artifact_sql.litter(connection)
+        gone = []
+        for place in places:
+            with suppress(OSError):
+                self._blobs.remove(place)
+                gone.append(place)
+        if gone:
+            self._write(lambda connection: artifact_sql.forget(connection, gone))
+
+    # ---- Storages --------------------------------------------------------------------
+
+    def create_storage(self, storage: Object, owner: str) -> str:
+        """See Store."""
+        return self._write(
+            lambda connection: storage_sql.create(connection, storage, owner, self._now)
+        )
+
+    def get_storage(self, storage: str) -> Object | None:
+        """See Store."""
+        with self._reading() as connection:
+            return storage_sql.get(connection, storage)
+
+    def list_storages(self) -> list[Object]:
+        """See Store."""
+        with self._reading() as connection:
+            return storage_sql.select(connection)
+
+    def update_storage(self, storage: str, changes: Object) -> bool:
+        """See Store."""
+        return self._write(lambda connection: storage_sql.update(connection, storage, changes))
+
+    def delete_storage(self, storage: str) -> bool:
+        """See Store."""
+        return self._write(lambda connection: storage_sql.delete(connection, storage))
+
+    # ---- Grids -----------------------------------------------------------------------
+
+    def create_grid(self, grid: Object, owner: str) -> str:
+        """See Store."""
+        return self._write(lambda connection: grid_sql.create(connection, grid, owner, self._now))
+
+    def get_grid(self, grid: str) -> Object | None:
+        """See Store."""
+        with self._reading() as connection:
+            return grid_sql.get(connection, grid)
+
+    def list_grids(self, start: int, count: int) -> tuple[int, list[Object]]:
+        """See Store."""
+        with self._reading() as connection:
+            return grid_sql.select(connection, start, count)
+
+    def delete_grid(self, grid: str) -> bool:
+        """See Store."""
+        return self._write(lambda connection: grid_sql.delete(connection, grid))
+
+    def attach_grid(self, run: str, grid: str, name: str) -> bool:
+        """See Store."""
+        return self._write(lambda connection: grid_sql.attach(connection, run, grid, name))
+
+    def run_grids(self, run: str) -> list[Object]:
+        """See Store."""
+        with self._reading() as connection:
+            return grid_sql.of_run(connection, run)
+
+    def add_tensors(self, run: str, tensors: Sequence[Tensor], span: Span | None) -> Stored:
+        """See Store."""
+        _check_span(span, len(tensors))
+        with self._commits.room(sum(len(tensor.values) for tensor in tensors)):
+            data = [grid_sql.compress(tensor) for tensor in tensors]
+            return self._write(
+                lambda connection: grid_sql.add(connection, run, tensors, data, span, self._now),
+                sum(map(len, data)),
+            )
+
+    def tensor(self, run: str, name: str, step: int | None) -> Tensor | None:
+        """See Store."""
+        with self._reading() as connection:
+            return grid_sql.values(connection, run, name, step)
+
+    def tensor_span(self, run: str, name: str) -> Object | None:
+        """See Store."""
+        with self._reading() as connection:
+            return grid_sql.span(connection, run, name)
+
+    # ---- Secret ----------------------------------------------------------------------
+
+    @property
+    def secret(self) -> bytes:
+        """See Store."""
+        return self._secret
+
+    # ---- Tenants, users, tokens ------------------------------------------------------
+
+    def create_tenant(self, tenant: Object) -> str:
+        """See Store."""
+        return self._write(lambda connection: user_sql.create_tenant(connection, tenant, self._now))
+
+    def get_tenant(self, tenant: str) -> Object | None:
+        """See Store."""
+        with self._reading() as connection:
+            return user_sql.get_tenant(connection, tenant)
+
+    def list_tenants(self, query: Query) -> tuple[int, list[Object]]:
+        """See Store."""
+        with self._reading() as connection:
+            return user_sql.select_tenants(connection, query)
+
+    def update_tenant(self, tenant: str, changes: Object) -> bool:
+        """See Store."""
+        return self._write(lambda connection: user_sql.update_tenant(connection, tenant, changes))
+
+    def delete_tenant(self, tenant: str) -> bool:
+        """See Store."""
+        return self._write(lambda connection: user_sql.delete_tenant(connection, tenant))
+
+    def create_user(self, user: Object) -> str:
+        """See Store."""
+        return self._write(lambda connection: user_sql.create_user(connection, user, self._now))
+
+    def get_user(self, user: str) -> Object | None:
+        """See Store."""
+        with self._reading() as connection:
+            return user_sql.get_user(connection, user)
+
+    def list_users(self, query: Query) -> tuple[int, list[Object]]:
+        """See Store."""
+        with self._reading() as connection:
+            return user_sql.select_users(connection, query)
+
+    def update_user(self, user: str, changes: Object) -> bool:
+        """See Store."""
+        return self._write(lambda connection: user_sql.update_user(connection, user, changes))
+
+    def delete_user(self, user: str) -> bool:
+        """See Store."""
+        return self._write(lambda connection: user_sql.delete_user(connection, user))
+
+    def usage(self, tenant: str | None) -> dict[str, Object]:
+        """See Store."""
+        with self._reading() as connection:
+            return user_sql.usage(connection, tenant)
 
     def add_token(self, digest: str, token: Token) -> None:
         """See Store."""
-        line = (digest, token.user, token.tenant, token.is_admin, token.expires)
-        extra = json.dumps(dict(token.extra))
-        self._write(
-            lambda connection: connection.execute(
-                "INSERT OR REPLACE INTO token VALUES (?, ?, ?, ?, ?, ?)", (*line, extra)
-            )
-        )
+        self._write(lambda connection: user_sql.add_token(connection, digest, token, self._now))
 
     def find_token(self, digest: str) -> Token | None:
         """See Store."""
         with self._reading() as connection:
-            row = connection.execute("SELECT * FROM token WHERE digest = ?", (digest,)).fetchone()
-        if row is None:
-            return None
-        return Token(
-            row["user"],
-            row["tenant"],
-            bool(row["is_admin"]),
-            row["expires"],
-            json.loads(row["extra"]),
-        )
+            return user_sql.find_token(connection, digest)
+
+    def list_tokens(self, query: Query, user: str | None) -> tuple[int, list[Object]]:
+        """See Store."""
+        with self._reading() as connection:
+            return user_sql.select_tokens(connection, query, user)
+
+    def delete_token(self, token: str, user: str | None) -> bool:
+        """See Store."""
+        return self._write(lambda connection: user_sql.delete_token(connection, token, user))
 
 
 def _check_span(span: Span | None, count: int) -> None:
@@ -388,6 +772,8 @@ def _connect(directory: Path, read_only: bool = False) -> sqlite3.Connection:
     connection.row_factory = sqlite3.Row
     if not read_only:
         connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")
+        # Of a new database: room that deleted runs had can be given back, a little at a time.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL").fetchone()
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
@@ -396,9 +782,10 @@ def _connect(directory: Path, read_only: bool = False) -> sqlite3.Connection:
 
 
 def _prepare(directory: Path) -> None:
-    """Make the tables of a new database; raise StoreError if it is newer than this program."""
-    connection = _connect(directory)
-    try:
+    """Make the tables of a new database, upgrade one of an older program; refuse a newer one."""
+    script = files(__package__).joinpath("sqlite.sql").read_text("utf-8")
+    schema = f"BEGIN; {script} PRAGMA user_version = {SCHEMA}; COMMIT;"
+    with closing(_connect(directory)) as connection:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA:
             raise StoreError(
@@ -406,7 +793,6 @@ def _prepare(directory: Path) -> None:
                 f"{SCHEMA}: upgrade simvue"
             )
         if version == 0:
-            script = files(__package__).joinpath("sqlite.sql").read_text("utf-8")
-            connection.executescript(f"BEGIN; {script} PRAGMA user_version = {SCHEMA}; COMMIT;")
-    finally:
-        connection.close()
+            connection.executescript(schema)
+    if 0 < version < SCHEMA:
+        upgrade(directory / "simvue.db", version, schema, _PAGE_SIZE)

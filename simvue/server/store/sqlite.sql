@@ -36,13 +36,13 @@ CREATE TABLE run (
     metadata TEXT NOT NULL,
     system TEXT NOT NULL,
     visibility TEXT NOT NULL,
-    notifications TEXT NOT NULL,
-    alerts TEXT NOT NULL
+    notifications TEXT NOT NULL
 );
 CREATE INDEX run_created ON run (created);
 CREATE INDEX run_folder ON run (folder);
 CREATE INDEX run_name ON run (name);
 CREATE INDEX run_running ON run (seen) WHERE status = 'running';
+CREATE INDEX run_ttl ON run (ttl) WHERE ttl IS NOT NULL;
 
 -- Runs that were deleted: a spool found months later must not raise them from the dead.
 CREATE TABLE tombstone (
@@ -50,21 +50,24 @@ CREATE TABLE tombstone (
     deleted INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- What filters see of a run's metadata and system, or of a folder's metadata (one of run and
--- folder is set): numbers in num, texts in txt, bools in both, containers and null in neither.
+-- What filters see of a run's metadata and system, or of the metadata of a folder or an artifact
+-- (one of the three is set): numbers in num, texts in txt, bools in both, containers and null in
+-- neither.
 CREATE TABLE attr (
     run INTEGER REFERENCES run (key) ON DELETE CASCADE,
     folder INTEGER REFERENCES folder (key) ON DELETE CASCADE,
+    artifact INTEGER REFERENCES artifact (key) ON DELETE CASCADE,
     name TEXT NOT NULL,
     num,
     txt TEXT
 );
 CREATE INDEX attr_run ON attr (run) WHERE run IS NOT NULL;
 CREATE INDEX attr_folder ON attr (folder) WHERE folder IS NOT NULL;
+CREATE INDEX attr_artifact ON attr (artifact) WHERE artifact IS NOT NULL;
 -- Each attribute is in one of these: a commit writes every index page that it touches.
-CREATE INDEX attr_num ON attr (name, num, run, folder) WHERE num IS NOT NULL;
-CREATE INDEX attr_txt ON attr (name, txt, run, folder) WHERE txt IS NOT NULL;
-CREATE INDEX attr_none ON attr (name, run, folder) WHERE num IS NULL AND txt IS NULL;
+CREATE INDEX attr_num ON attr (name, num, run, folder, artifact) WHERE num IS NOT NULL;
+CREATE INDEX attr_txt ON attr (name, txt, run, folder, artifact) WHERE txt IS NOT NULL;
+CREATE INDEX attr_none ON attr (name, run, folder, artifact) WHERE num IS NULL AND txt IS NULL;
 
 CREATE TABLE tag (
     key INTEGER PRIMARY KEY,
@@ -89,6 +92,45 @@ CREATE TABLE folder_tag (
 ) WITHOUT ROWID;
 CREATE INDEX folder_tag_tag ON folder_tag (tag);
 
+-- A definition is the wire's `alert` member as JSON with sorted keys, so that equal ones are
+-- equal texts; NULL for alerts of users.
+CREATE TABLE alert (
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    owner TEXT NOT NULL,
+    digest BLOB NOT NULL,               -- SHA-256 of the body it was created with
+    name TEXT NOT NULL,
+    description TEXT,
+    source TEXT NOT NULL,
+    definition TEXT,
+    notification TEXT NOT NULL,
+    enabled INTEGER NOT NULL,
+    abort INTEGER NOT NULL,
+    auto INTEGER NOT NULL,
+    created INTEGER NOT NULL
+);
+CREATE INDEX alert_name ON alert (name);
+CREATE TABLE run_alert (
+    run INTEGER NOT NULL REFERENCES run (key) ON DELETE CASCADE,
+    alert INTEGER NOT NULL REFERENCES alert (key) ON DELETE CASCADE,
+    place INTEGER,                      -- in the run's list; NULL is not attached, only a status
+    status TEXT,                        -- NULL until somebody sets it
+    PRIMARY KEY (run, alert)
+) WITHOUT ROWID;
+CREATE INDEX run_alert_alert ON run_alert (alert);
+
+-- The processes that share a run, in the attempt in which each took part.
+CREATE TABLE process (
+    run INTEGER NOT NULL REFERENCES run (key) ON DELETE CASCADE,
+    id TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    launch TEXT NOT NULL,               -- the same for all ranks of a launch
+    rank INTEGER,
+    size INTEGER,                       -- how many ranks the launch has; NULL is nobody knows
+    status TEXT NOT NULL,
+    PRIMARY KEY (run, id)
+) WITHOUT ROWID;
+
 -- A writer's key gives the order of first arrival.  The rows of bodies without a writer are
 -- those of a writer without a name, numbered as they come.
 CREATE TABLE writer (
@@ -96,6 +138,8 @@ CREATE TABLE writer (
     run INTEGER NOT NULL REFERENCES run (key) ON DELETE CASCADE,
     id TEXT NOT NULL,
     kind TEXT NOT NULL,
+    rank INTEGER,                       -- of its process in a run that ranks share
+    dropped INTEGER NOT NULL DEFAULT 0, -- rows that it lost to a full queue
     UNIQUE (run, id)
 );
 CREATE TABLE span (
@@ -132,13 +176,63 @@ CREATE TABLE shape (
     UNIQUE (run, digest)
 );
 CREATE TABLE body (
-    key INTEGER PRIMARY KEY,
+    key INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used twice: what is new has a greater one
     shape INTEGER NOT NULL REFERENCES shape (key),
     writer INTEGER NOT NULL,
     first INTEGER NOT NULL,             -- the number of the row at place 0
+    rows INTEGER NOT NULL DEFAULT 0,    -- how many it has; 0 in bodies older than this column
     chunk BLOB NOT NULL
 );
 CREATE INDEX body_shape ON body (shape, writer, first);
+
+-- Where the rows of a run begin and end along each axis; a time that no row has is NULL.
+CREATE TABLE extent (
+    run INTEGER PRIMARY KEY REFERENCES run (key) ON DELETE CASCADE,
+    step_low INTEGER NOT NULL,
+    step_high INTEGER NOT NULL,
+    time_low REAL,
+    time_high REAL,
+    timestamp_low INTEGER NOT NULL,
+    timestamp_high INTEGER NOT NULL
+);
+
+-- Bodies that were folded.  At level 0 a fold holds rows of one shape and writer, and cells that
+-- sum them up; above it, cells that sum up those of its children, and no rows.
+CREATE TABLE fold (
+    key INTEGER PRIMARY KEY,
+    shape INTEGER NOT NULL REFERENCES shape (key),
+    writer INTEGER NOT NULL,
+    level INTEGER NOT NULL,
+    parent INTEGER,                     -- the fold of the next level that sums it up
+    sealed INTEGER NOT NULL,            -- large enough to be left as it is
+    first INTEGER NOT NULL,             -- its least row number
+    rows INTEGER NOT NULL,
+    step_low INTEGER NOT NULL,
+    step_high INTEGER NOT NULL,
+    time_low REAL,
+    time_high REAL,
+    timestamp_low INTEGER NOT NULL,
+    timestamp_high INTEGER NOT NULL,
+    ascending INTEGER NOT NULL,         -- bits 1, 2, 4: its rows ascend in step, time, timestamp
+    cells BLOB NOT NULL,
+    axes BLOB                           -- NULL above level 0
+);
+CREATE INDEX fold_shape ON fold (shape, parent, level, writer, first);
+CREATE TABLE chunk (
+    key INTEGER PRIMARY KEY,
+    fold INTEGER NOT NULL REFERENCES fold (key) ON DELETE CASCADE,
+    metric INTEGER NOT NULL,            -- its place among the names of the shape
+    cells BLOB NOT NULL,
+    rows BLOB,                          -- NULL above level 0
+    UNIQUE (fold, metric)
+);
+
+-- Work that one process does for all that share the store.
+CREATE TABLE lease (
+    name TEXT PRIMARY KEY,
+    holder TEXT NOT NULL,
+    until REAL NOT NULL                 -- in seconds of the store's clock
+) WITHOUT ROWID;
 
 CREATE TABLE event (
     key INTEGER PRIMARY KEY,
@@ -149,11 +243,145 @@ CREATE TABLE event (
 );
 CREATE INDEX event_run ON event (run, timestamp);
 
-CREATE TABLE token (
-    digest TEXT PRIMARY KEY,
-    user TEXT NOT NULL,
-    tenant TEXT NOT NULL,
+CREATE TABLE tenant (
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL UNIQUE,
+    is_enabled INTEGER NOT NULL,
+    max_request_rate INTEGER NOT NULL,
+    max_runs INTEGER NOT NULL,
+    max_data_volume INTEGER NOT NULL,
+    created INTEGER NOT NULL
+);
+-- What a user has made names its owner: those who leave stay its owners.
+CREATE TABLE user (
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    username TEXT NOT NULL UNIQUE,
+    tenant INTEGER NOT NULL REFERENCES tenant (key) ON DELETE CASCADE,
+    fullname TEXT NOT NULL,
+    email TEXT NOT NULL,
+    is_manager INTEGER NOT NULL,
     is_admin INTEGER NOT NULL,
-    expires REAL NOT NULL,
-    extra TEXT NOT NULL
+    is_readonly INTEGER NOT NULL,
+    is_enabled INTEGER NOT NULL,
+    created INTEGER NOT NULL
+);
+CREATE INDEX user_tenant ON user (tenant);
+-- Storages are names under which artifacts are kept; those of files all lie in the one folder.
+CREATE TABLE storage (
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    owner TEXT NOT NULL,
+    name TEXT NOT NULL,
+    backend TEXT NOT NULL,
+    config TEXT NOT NULL,               -- with its secrets, which no answer holds
+    is_default INTEGER NOT NULL,
+    is_enabled INTEGER NOT NULL,
+    is_tenant_useable INTEGER NOT NULL,
+    created INTEGER NOT NULL
+);
+INSERT INTO storage VALUES (
+    1, substr(hex(randomblob(11)), 1, 22), 'admin', 'default', 'File', '{}', 1, 1, 1,
+    strftime('%s', 'now') * 1000000
+);
+
+-- Bytes, each content once.  A place is never used again: a blob of the same content, stored
+-- after the first was deleted, has another.
+CREATE TABLE blob (
+    key INTEGER PRIMARY KEY,
+    checksum TEXT NOT NULL UNIQUE,      -- SHA-256, hexadecimal
+    size INTEGER NOT NULL,
+    place TEXT NOT NULL
+);
+-- Places that no blob has: being written (busy), or left by a blob that is no more.
+CREATE TABLE litter (
+    place TEXT PRIMARY KEY,
+    busy INTEGER NOT NULL
 ) WITHOUT ROWID;
+
+CREATE TABLE artifact (
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    owner TEXT NOT NULL,
+    digest BLOB NOT NULL,               -- SHA-256 of the body it was registered with
+    name TEXT NOT NULL,
+    original_path TEXT NOT NULL,
+    size INTEGER NOT NULL,              -- as its client said; the blob knows better
+    mime_type TEXT NOT NULL,
+    checksum TEXT NOT NULL,
+    metadata TEXT NOT NULL,
+    storage INTEGER NOT NULL REFERENCES storage (key),
+    blob INTEGER REFERENCES blob (key), -- NULL until it is uploaded
+    created INTEGER NOT NULL
+);
+CREATE INDEX artifact_checksum ON artifact (checksum);
+CREATE INDEX artifact_blob ON artifact (blob) WHERE blob IS NOT NULL;
+CREATE INDEX artifact_storage ON artifact (storage);
+CREATE TABLE run_artifact (
+    run INTEGER NOT NULL REFERENCES run (key) ON DELETE CASCADE,
+    artifact INTEGER NOT NULL REFERENCES artifact (key) ON DELETE CASCADE,
+    category TEXT NOT NULL,
+    PRIMARY KEY (run, artifact)
+) WITHOUT ROWID;
+CREATE INDEX run_artifact_artifact ON run_artifact (artifact);
+
+-- However the last run of an artifact goes, the artifact goes with it, and its bytes with the
+-- last artifact that has them.
+CREATE TRIGGER run_artifact_gone AFTER DELETE ON run_artifact
+WHEN NOT EXISTS (SELECT 1 FROM run_artifact WHERE artifact = OLD.artifact)
+BEGIN
+    DELETE FROM artifact WHERE key = OLD.artifact;
+END;
+CREATE TRIGGER artifact_gone AFTER DELETE ON artifact
+WHEN OLD.blob IS NOT NULL AND NOT EXISTS (SELECT 1 FROM artifact WHERE blob = OLD.blob)
+BEGIN
+    DELETE FROM blob WHERE key = OLD.blob;
+END;
+CREATE TRIGGER blob_gone AFTER DELETE ON blob
+BEGIN
+    INSERT INTO litter VALUES (OLD.place, 0);
+END;
+
+-- Grids, and the arrays that runs log on them.  A field is one metric of a run on one grid; one
+-- without a run belongs to a run that is being deleted, as with shapes.
+CREATE TABLE grid (
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    owner TEXT NOT NULL,
+    name TEXT NOT NULL,
+    grid TEXT NOT NULL,                 -- the ticks of each axis
+    labels TEXT NOT NULL,
+    created INTEGER NOT NULL
+);
+CREATE TABLE field (
+    key INTEGER PRIMARY KEY,
+    run INTEGER REFERENCES run (key) ON DELETE SET NULL,
+    name TEXT NOT NULL,
+    grid INTEGER NOT NULL REFERENCES grid (key),
+    UNIQUE (run, name, grid)
+);
+CREATE INDEX field_grid ON field (grid);
+CREATE TABLE tensor (
+    key INTEGER PRIMARY KEY,
+    field INTEGER NOT NULL REFERENCES field (key),
+    step INTEGER NOT NULL,
+    time REAL,
+    timestamp INTEGER NOT NULL,
+    dtype TEXT NOT NULL,                -- numpy's: <f8, <i8 or <u8
+    shape TEXT NOT NULL,
+    data BLOB NOT NULL                  -- compressed by zstd
+);
+CREATE INDEX tensor_step ON tensor (field, step, timestamp);
+
+CREATE TABLE token (
+    key INTEGER PRIMARY KEY,
+    digest TEXT NOT NULL UNIQUE,        -- SHA-256 of its text, which nobody keeps
+    id TEXT NOT NULL UNIQUE,
+    user INTEGER NOT NULL REFERENCES user (key) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    expires REAL NOT NULL
+);
+CREATE INDEX token_user ON token (user);

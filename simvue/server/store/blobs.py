@@ -1,0 +1,244 @@
+"""Blobs: what is too big for a database, each content once, under names that are never reused.
+
+::
+
+    DIR/blobs/9f/9f86d0...0a08-Zq3...    sealed: written, synced, renamed; never changes
+    DIR/blobs/9f/9f86d0...0a08-Zq3....part     being written
+
+A file counts only if the database names its place.  The place is noted there as litter
+before the file is begun, and again when its blob is deleted; so whatever is interrupted,
+the next opening finds every file that nothing needs.  Because a new blob of the same content
+gets another place, removing a file never races with storing its content anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from threading import Lock
+from typing import BinaryIO, Final
+
+from simvue import wire
+from simvue.exception import StoreError
+
+from . import ChecksumDiffers, NoSpace
+
+RESERVE: Final = 256 << 20
+"""Bytes of the disk that artifacts leave free: rows of running simulations come first, and
+the database's log alone may take as much (commits.LOG_MAX)."""
+
+SYNC_EVERY: Final = 32 << 20
+"""Bytes of a blob that may wait to be on the disk: commits of rows wait behind them there, at
+most a third of a second on a slow one (chosen)."""
+
+
+class Draft(ABC):
+    """A blob being written, which nobody sees before it is sealed."""
+
+    @abstractmethod
+    def write(self, data: bytes) -> None:
+        """Append *data*.  Raises OSError."""
+
+    @abstractmethod
+    def seal(self) -> None:
+        """Make what was written durable under its place.  Raises OSError."""
+
+    @abstractmethod
+    def discard(self) -> None:
+        """Forget what was written."""
+
+
+class Blobs(ABC):
+    """Where blobs lie.  Calls block; they may come from any thread."""
+
+    @abstractmethod
+    def draft(self, place: str) -> Draft:
+        """Begin the blob at *place*, which is new.  Raises OSError."""
+
+    @abstractmethod
+    def open(self, place: str) -> BinaryIO:
+        """Open the blob at *place* to read from any offset.  Raises OSError."""
+
+    @abstractmethod
+    def remove(self, place: str) -> None:
+        """Remove the blob, or the draft of one, at *place*, if it is there.  Raises OSError."""
+
+    @abstractmethod
+    def free(self) -> int:
+        """Return how many bytes there is room for."""
+
+
+def new_place(checksum: str) -> str:
+    """Return a place that was never used, for content with this *checksum*."""
+    return f"{checksum[:2]}/{checksum}-{wire.new_id()}"
+
+
+def open_blobs(url: str) -> Blobs:
+    """Open the blobs at *url*: a directory, made when it is first written to."""
+    return FolderBlobs(Path(url))
+
+
+# ---- In a folder -----------------------------------------------------------------------
+
+
+class FolderBlobs(Blobs):
+    """Blobs as files of a *directory*."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def draft(self, place: str) -> Draft:
+        """See Blobs."""
+        path = self._directory / place
+        if not path.parent.is_dir():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for folder in (self._directory.parent, self._directory):
+                _sync(folder)
+        return _FileDraft(path)
+
+    def open(self, place: str) -> BinaryIO:
+        """See Blobs."""
+        return (self._directory / place).open("rb")
+
+    def remove(self, place: str) -> None:
+        """See Blobs."""
+        path = self._directory / place
+        _part(path).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+
+    def free(self) -> int:
+        """See Blobs."""
+        return shutil.disk_usage(self._directory.parent).free
+
+
+class _FileDraft(Draft):
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self._file = os.fdopen(os.open(_part(path), flags, 0o600), "wb", buffering=0)
+        self._waiting = 0
+
+    def write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+        self._waiting += len(data)
+        if self._waiting >= SYNC_EVERY:
+            os.fdatasync(self._file.fileno())
+            self._waiting = 0
+
+    def seal(self) -> None:
+        os.fsync(self._file.fileno())
+        self._file.close()
+        _part(self._path).rename(self._path)
+        _sync(self._path.parent)
+
+    def discard(self) -> None:
+        self._file.close()
+        for path in (_part(self._path), self._path):
+            path.unlink(missing_ok=True)
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f"{path.name}.part")
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+# ---- On the way in -----------------------------------------------------------------------
+
+
+class Upload:
+    """The bytes of one artifact on their way in; see Store.begin_upload.
+
+    *keep* is called with the size once the bytes are durable, *drop* after they were
+    forgotten.  Calls block, and may come from several threads, one after the other.
+    """
+
+    def __init__(
+        self,
+        blobs: Blobs,
+        place: str,
+        checksum: str,
+        keep: Callable[[int], None],
+        drop: Callable[[], None],
+    ) -> None:
+        self._blobs = blobs
+        self._checksum = checksum
+        self._keep = keep
+        self._drop = drop
+        self._hash = hashlib.sha256()
+        self._size = 0
+        # A request is cancelled while a thread still writes for it.
+        self._lock = Lock()
+        self._over = False
+        try:
+            self._draft = blobs.draft(place)
+        except OSError as error:
+            drop()
+            raise _failed(error) from error
+
+    def reserve(self, size: int) -> None:
+        """Raise NoSpace unless there is room for *size* more bytes."""
+        free = self._blobs.free() - RESERVE
+        if size > free:
+            raise NoSpace(
+                f"the server has room for {max(0, free) >> 20} MiB of artifacts; make room on "
+                "its disk, or delete runs that nobody needs, and send again"
+            )
+
+    def write(self, data: bytes) -> None:
+        """Append *data*.  Raises NoSpace, StoreError."""
+        with self._lock:
+            if self._over:
+                return
+            self.reserve(len(data))
+            self._hash.update(data)
+            try:
+                self._draft.write(data)
+            except OSError as error:
+                raise _failed(error) from error
+            self._size += len(data)
+
+    def finish(self) -> None:
+        """Make the bytes durable, then the artifact's.
+
+        Raises ChecksumDiffers, StoreError, KeyError if the artifact was deleted meanwhile;
+        then nothing is kept.
+        """
+        with self._lock:
+            if self._hash.hexdigest() != self._checksum:
+                raise ChecksumDiffers(self._hash.hexdigest())
+            try:
+                self._draft.seal()
+            except OSError as error:
+                raise _failed(error) from error
+            self._keep(self._size)
+            self._over = True
+
+    def discard(self) -> None:
+        """Forget the bytes, unless they were kept."""
+        with self._lock:
+            if self._over:
+                return
+            self._over = True
+            try:
+                self._draft.discard()
+            except OSError:
+                # It stays noted as litter, which the next opening of the store removes.
+                return
+            self._drop()
+
+
+def _failed(error: OSError) -> StoreError:
+    return StoreError(f"the artifact cannot be written: {error.strerror or error}")

@@ -1,0 +1,171 @@
+PRAGMA user_version = 1;
+BEGIN TRANSACTION;
+CREATE TABLE attr (
+    run INTEGER REFERENCES run (key) ON DELETE CASCADE,
+    folder INTEGER REFERENCES folder (key) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    num,
+    txt TEXT
+);
+INSERT INTO "attr" VALUES(1,NULL,'metadata',NULL,NULL);
+INSERT INTO "attr" VALUES(1,NULL,'metadata.re',1000,NULL);
+INSERT INTO "attr" VALUES(1,NULL,'metadata.solver',NULL,NULL);
+INSERT INTO "attr" VALUES(1,NULL,'metadata.solver.name',NULL,'x');
+INSERT INTO "attr" VALUES(1,NULL,'metadata.solver.ok',1,'true');
+INSERT INTO "attr" VALUES(1,NULL,'system',NULL,NULL);
+INSERT INTO "attr" VALUES(2,NULL,'metadata',NULL,NULL);
+INSERT INTO "attr" VALUES(2,NULL,'system',NULL,NULL);
+CREATE TABLE body (
+    key INTEGER PRIMARY KEY,
+    shape INTEGER NOT NULL REFERENCES shape (key),
+    writer INTEGER NOT NULL,
+    first INTEGER NOT NULL,             -- the number of the row at place 0
+    chunk BLOB NOT NULL
+);
+INSERT INTO "body" VALUES(1,1,1,0,X'010100000A0000000100000033030000004C0000006400000028B52FFD644000F5010084020004000400400081007A009C009300A020101008080808040C00F0007F00FF0000000000000000000C1000334E98F037FEE00FFEE00F5EF604DE170BBF83846B28B52FFD24505D00001800040002000290780116813349AF');
+INSERT INTO "body" VALUES(2,2,1,0,X'010100000A00000002000000330300000001580000007000000028B52FFD6490005502003402020400020400020400400081007A009C009300803018100C08080806040C00E0007F0011008006C023D801CADD2C0C1034785A206A81A805A216881A480210048501D2401104C0026EDB949228B52FFD24505D000018020400020002907801161C787A1A');
+CREATE TABLE event (
+    key INTEGER PRIMARY KEY,
+    run INTEGER NOT NULL REFERENCES run (key) ON DELETE CASCADE,
+    timestamp INTEGER NOT NULL,
+    log_level TEXT NOT NULL,
+    message TEXT NOT NULL
+);
+INSERT INTO "event" VALUES(1,1,1770000000000000,'info','hello');
+INSERT INTO "event" VALUES(2,1,1770000000000001,'error','bye');
+CREATE TABLE folder (
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    path TEXT NOT NULL UNIQUE,
+    name TEXT,
+    description TEXT,
+    created INTEGER NOT NULL,
+    modified INTEGER NOT NULL,
+    ttl INTEGER,
+    starred INTEGER NOT NULL DEFAULT 0,
+    metadata TEXT NOT NULL DEFAULT '{}'
+);
+INSERT INTO "folder" VALUES(1,'F7HTqqlwxU1Z9dseJHH7GH','/',NULL,NULL,1770000000000000,1770000000000000,NULL,0,'{}');
+INSERT INTO "folder" VALUES(2,'oRTzeOpM91nmplwBjrSeFC','/old',NULL,NULL,1770000000000000,1770000000000000,NULL,0,'{}');
+INSERT INTO "folder" VALUES(3,'cdazZ6ZwGZNGB4wffnxhbK','/old/runs',NULL,NULL,1770000000000000,1770000000000000,NULL,0,'{}');
+CREATE TABLE folder_tag (
+    folder INTEGER NOT NULL REFERENCES folder (key) ON DELETE CASCADE,
+    place INTEGER NOT NULL,
+    tag INTEGER NOT NULL REFERENCES tag (key) ON DELETE CASCADE,
+    PRIMARY KEY (folder, place)
+) WITHOUT ROWID;
+CREATE TABLE metric (
+    run INTEGER NOT NULL REFERENCES run (key) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    finite INTEGER NOT NULL,
+    total REAL NOT NULL,
+    min,
+    max,
+    last,
+    step INTEGER NOT NULL,
+    time REAL,
+    timestamp INTEGER NOT NULL,
+    PRIMARY KEY (run, name)
+) WITHOUT ROWID;
+INSERT INTO "metric" VALUES(1,'n',10,10,100.0,1,19,19,19,2.375,1770000000000019);
+INSERT INTO "metric" VALUES(1,'x',20,10,100.0,1.0,19.0,19.0,19,2.375,1770000000000019);
+CREATE TABLE run (
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    owner TEXT NOT NULL,
+    digest BLOB NOT NULL,               -- SHA-256 of the body it was registered with
+    name TEXT NOT NULL,
+    description TEXT,
+    folder INTEGER NOT NULL REFERENCES folder (key),
+    status TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    started INTEGER,
+    endtime INTEGER,
+    modified INTEGER NOT NULL,
+    seen REAL NOT NULL,                 -- the last sign of life, in seconds of our own clock
+    heartbeat_timeout NUMERIC,          -- seconds; NULL is for ever
+    ttl INTEGER,
+    starred INTEGER NOT NULL DEFAULT 0,
+    abort TEXT,                         -- the reason; NULL is nobody asked
+    metadata TEXT NOT NULL,
+    system TEXT NOT NULL,
+    visibility TEXT NOT NULL,
+    notifications TEXT NOT NULL,
+    alerts TEXT NOT NULL
+);
+INSERT INTO "run" VALUES(1,'RRRRRRRRRRRRRRRRRRRRRR','ada',X'8B1F17711A7BDE1A36DE5AF4030696CF3BDC915ED01AE0A764B0DEAF5366416B','first','from version 1',3,'running',1770000000000000,1770000000000000,NULL,1770000000000000,1770000000.0,180,NULL,0,NULL,'{"re": 1000, "solver": {"name": "x", "ok": true}}','{}','{"users": [], "tenant": false, "public": false}','{"state": "none"}','[]');
+INSERT INTO "run" VALUES(2,'SSSSSSSSSSSSSSSSSSSSSS','bob',X'DBCBB4DA8750F6E95A161AA1ABA0FCB96FCD01EBD0A2A2F43566A419A475EBC4','second',NULL,2,'completed',1770000000000000,NULL,1770000000000000,1770000000000000,1770000000.0,NULL,NULL,0,NULL,'{}','{}','{"users": [], "tenant": false, "public": false}','{"state": "none"}','[]');
+CREATE TABLE run_tag (
+    run INTEGER NOT NULL REFERENCES run (key) ON DELETE CASCADE,
+    place INTEGER NOT NULL,
+    tag INTEGER NOT NULL REFERENCES tag (key) ON DELETE CASCADE,
+    PRIMARY KEY (run, place)
+) WITHOUT ROWID;
+INSERT INTO "run_tag" VALUES(1,0,1);
+INSERT INTO "run_tag" VALUES(1,1,2);
+CREATE TABLE shape (
+    key INTEGER PRIMARY KEY,
+    run INTEGER REFERENCES run (key) ON DELETE SET NULL,
+    digest BLOB NOT NULL,
+    names TEXT NOT NULL,
+    UNIQUE (run, digest)
+);
+INSERT INTO "shape" VALUES(1,1,X'2D711642B726B04401627CA9FBAC32F5C8530FB1903CC4DB02258717921A4881','["x"]');
+INSERT INTO "shape" VALUES(2,1,X'0447F947F970CCD7EDB0A413B8D1E8CC00C89AB05974E530DB79BA0555F61AD1','["x", "n"]');
+CREATE TABLE span (
+    writer INTEGER NOT NULL REFERENCES writer (key) ON DELETE CASCADE,
+    first INTEGER NOT NULL,
+    "end" INTEGER NOT NULL,
+    PRIMARY KEY (writer, first)
+) WITHOUT ROWID;
+INSERT INTO "span" VALUES(1,0,20);
+INSERT INTO "span" VALUES(2,0,2);
+CREATE TABLE tag (
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL UNIQUE,
+    colour TEXT NOT NULL,
+    description TEXT NOT NULL,
+    created INTEGER NOT NULL
+);
+INSERT INTO "tag" VALUES(1,'D7Rm3ZAK905Hgk5jcWncAA','a','#808080','',1770000000000000);
+INSERT INTO "tag" VALUES(2,'SSsjwvzCF90ygM7blLC0tD','b','#808080','',1770000000000000);
+CREATE TABLE token (
+    digest TEXT PRIMARY KEY,
+    user TEXT NOT NULL,
+    tenant TEXT NOT NULL,
+    is_admin INTEGER NOT NULL,
+    expires REAL NOT NULL,
+    extra TEXT NOT NULL
+) WITHOUT ROWID;
+INSERT INTO "token" VALUES('abababababababababababababababababababababababababababababababab','ada','home',1,4000000000.0,'{}');
+INSERT INTO "token" VALUES('cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd','bob','home',0,4000000000.0,'{}');
+CREATE TABLE tombstone (
+    id TEXT PRIMARY KEY,
+    deleted INTEGER NOT NULL
+) WITHOUT ROWID;
+INSERT INTO "tombstone" VALUES('DDDDDDDDDDDDDDDDDDDDDD',1770000000000000);
+CREATE TABLE writer (
+    key INTEGER PRIMARY KEY,
+    run INTEGER NOT NULL REFERENCES run (key) ON DELETE CASCADE,
+    id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    UNIQUE (run, id)
+);
+INSERT INTO "writer" VALUES(1,1,'WWWWWWWWWWWWWWWWWWWWWW','metrics');
+INSERT INTO "writer" VALUES(2,1,'EEEEEEEEEEEEEEEEEEEEEE','events');
+CREATE INDEX run_created ON run (created);
+CREATE INDEX run_folder ON run (folder);
+CREATE INDEX run_name ON run (name);
+CREATE INDEX run_running ON run (seen) WHERE status = 'running';
+CREATE INDEX attr_run ON attr (run) WHERE run IS NOT NULL;
+CREATE INDEX attr_folder ON attr (folder) WHERE folder IS NOT NULL;
+CREATE INDEX attr_num ON attr (name, num, run, folder) WHERE num IS NOT NULL;
+CREATE INDEX attr_txt ON attr (name, txt, run, folder) WHERE txt IS NOT NULL;
+CREATE INDEX attr_none ON attr (name, run, folder) WHERE num IS NULL AND txt IS NULL;
+CREATE INDEX run_tag_tag ON run_tag (tag);
+CREATE INDEX folder_tag_tag ON folder_tag (tag);
+CREATE INDEX body_shape ON body (shape, writer, first);
+CREATE INDEX event_run ON event (run, timestamp);
+COMMIT;
