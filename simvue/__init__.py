@@ -1,7 +1,7 @@
 """Tracking for simulations: the front door.
 
-``import simvue`` costs a few milliseconds: `Run` and `Client` are loaded when first named,
-and a simulation that only logs never loads what only reads.
+``import simvue`` costs a few milliseconds: all but the errors is loaded when first named, so
+that a simulation that only logs never loads what only reads.
 """
 
 from __future__ import annotations
@@ -22,15 +22,19 @@ from .version import __version__
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .client import Client
+    from .handler import Handler
+    from .models import RunInput
     from .run import Run
 
 __all__ = [
     "Client",
     "ConfigurationError",
+    "Handler",
     "InvalidValueError",
     "NotInitialisedError",
     "ObjectNotFoundError",
     "Run",
+    "RunInput",
     "ServerError",
     "SimvueRunError",
     "StoreError",
@@ -38,8 +42,11 @@ __all__ = [
     "__version__",
 ]
 
-_HOMES = {"Client": "client", "Run": "run"}
-"""Which module each of the lazy names lives in; the modules are attributes of ours as well."""
+_HOMES = {"Client": "client", "Handler": "handler", "Run": "run", "RunInput": "models"}
+"""Which module each of the lazy names lives in."""
+
+_MODULES = {*_HOMES.values(), "api", "config", "metadata", "sender", "utilities"}
+"""Modules that scripts reach after ``import simvue`` alone."""
 
 
 def __getattr__(name: str) -> object:
@@ -49,7 +56,7 @@ def __getattr__(name: str) -> object:
         value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
         globals()[name] = value
         return value
-    if name in _HOMES.values():
+    if name in _MODULES:
         return import_module(f".{name}", __name__)
     raise AttributeError(f"module 'simvue' has no attribute {name!r}")
 

@@ -1,4 +1,4 @@
-"""Client: read runs, metrics and events back, and delete what is no longer wanted.
+"""Client: read runs and all that they recorded back, and delete what is no longer wanted.
 
 A run is named by its id or its name; a text of 22 letters and digits is taken for an id.
 Every method raises UnauthorisedError for a refused token, ObjectNotFoundError for what does
@@ -8,30 +8,36 @@ or the network, after some attempts.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
-from . import config, frames
+from . import config, downloads, frames, heritage
 from .exception import InvalidValueError, ObjectNotFoundError, ServerError
-from .records import FolderRecord, Record, RunRecord, TagRecord
+from .listing import (
+    Sorting,
+    array,
+    check_among,
+    check_positive,
+    check_texts,
+    entries,
+    sorted_by,
+)
+from .points import read_aggregate, read_points
+from .records import AlertRecord, ArtifactRecord, FolderRecord, Record, RunRecord, TagRecord
 from .remote import Remote, route
 from .series import Buckets, Series, decode_buckets, decode_series
 from .wire import is_id
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
+
+    from .api.objects import Folder
+    from .config.user import SimvueConfiguration
 
 Axis = Literal["step", "time", "timestamp"]
-Sorting = Sequence[tuple[str, bool]]
-"""Columns to sort by, the first first, and whether each is descending."""
-
-PAGE: Final = 100
-"""Entries of a list in one request: the most that the wire allows."""
-
-_RUNS_MAX: Final = 100
-"""Runs in one request for metrics: their ids make some 3 kB of address, of 8 kB that every
-proxy takes."""
+Category = Literal["input", "output", "code"]
 
 _SHOWN_MAX: Final = 5
 """Ids that a message lists before it says that there are more."""
@@ -55,10 +61,14 @@ class Client:
         server_url: str | None = None,
         server_profile: str | None = None,
     ) -> None:
-        settings = config.load(url=server_url, token=server_token, profile=server_profile)
-        url, token = settings.require_server()
+        self._settings = config.load(url=server_url, token=server_token, profile=server_profile)
+        url, token = self._settings.require_server()
         self._remote = Remote(
-            url, token, token_source=settings.token_source, ca_file=settings.ca_file
+            url,
+            token,
+            token_source=self._settings.token_source,
+            ca_file=self._settings.ca_file,
+            proxy=self._settings.proxy,
         )
 
     def __enter__(self) -> Client:
@@ -73,8 +83,17 @@ class Client:
 
     # ---- Runs ------------------------------------------------------------------------
 
-    def get_run(self, run_id: str) -> RunRecord:
-        """Return everything about a run but its rows and events."""
+    @property
+    def _user_config(self) -> SimvueConfiguration:
+        """Return the configuration as simvue-cli reads it off a client."""
+        from .config.user import SimvueConfiguration
+
+        return SimvueConfiguration.made_of(self._settings)
+
+    def get_run(
+        self, run_id: str, system: bool = True, tags: bool = True, metadata: bool = True
+    ) -> RunRecord:
+        """Return everything about a run but its rows and events, whatever older flags say."""
         return RunRecord(self._remote.get(route("runs", self._find_run(run_id))))
 
     def get_run_id_from_name(self, name: str) -> str:
@@ -103,6 +122,9 @@ class Client:
         start_index: int = 0,
         show_shared: bool = True,
         sort_by_columns: Sorting | None = None,
+        system: bool | None = None,
+        tags: bool | None = None,
+        format: Literal["dict", "dataframe"] | None = None,
     ) -> Iterator[tuple[str, RunRecord]] | list[dict[str, Any]] | pd.DataFrame:
         """Return the runs that fulfil every one of *filters*, such as ``status == running``.
 
@@ -110,23 +132,28 @@ class Client:
         as dict: a list of dicts; as dataframe: one row a run, nested members as columns like
         ``metadata.beta``.  The flags ask the server for more of each run; it may send it anyway.
         *count_limit* None means all.  Without *show_shared* only the caller's own.
+
+        As before 1.0, a bare path among the filters is a folder and a bare word a tag, and whoever
+        says *system*, *tags* or *format* gets dicts.
         """
-        _among("output_format", output_format, ("objects", "dict", "dataframe"))
-        conditions = _texts("filters", filters)
+        if system is not None or tags is not None or format is not None:
+            output_format = format or "dict"
+        check_among("output_format", output_format, ("objects", "dict", "dataframe"))
+        conditions = [heritage.condition(text) for text in check_texts("filters", filters)]
         if not show_shared:
             conditions.append("user == self")
         params = {
-            "filters": _array(conditions),
-            "attributes": _array(_texts("attributes", attributes)) if attributes else None,
+            "filters": array(conditions),
+            "attributes": array(check_texts("attributes", attributes)) if attributes else None,
             "return_basic": True,
             "return_metadata": metadata,
             "return_metrics": metrics,
             "return_alerts": alerts,
-            "return_system": system_info,
+            "return_system": system_info or bool(system),
             "return_timing": timing_info,
-            "sorting": _sorting(sort_by_columns),
+            "sorting": sorted_by(sort_by_columns),
         }
-        runs = self._list("/runs", params, start_index, count_limit)
+        runs = entries(self._remote, "/runs", params, start_index, count_limit)
         if output_format == "dict":
             return list(runs)
         if output_format == "dataframe":
@@ -157,7 +184,7 @@ class Client:
 
     def get_metrics_names(self, run_id: str) -> list[str]:
         """Return the names of the run's metrics, sorted."""
-        answer = self._remote.get("/metrics/names", {"runs": _array([self._find_run(run_id)])})
+        answer = self._remote.get("/metrics/names", {"runs": array([self._find_run(run_id)])})
         return sorted(answer)
 
     def get_metric_values(
@@ -184,52 +211,70 @@ class Client:
         Of several rows at one x this has one, and integers beyond 2**53 may be rounded on the way;
         `get_series` has every row exactly.
         """
-        _among("output_format", output_format, ("dict", "dataframe"))
-        _among("xaxis", xaxis, ("step", "time", "timestamp"))
-        names = _texts("metric_names", metric_names)
+        check_among("output_format", output_format, ("dict", "dataframe"))
+        check_among("xaxis", xaxis, ("step", "time", "timestamp"))
+        names = check_texts("metric_names", metric_names)
         if not names:
             raise InvalidValueError("metric_names is empty: name one metric or more")
         if run_ids is not None and run_filters is not None:
             raise InvalidValueError("run_ids and run_filters exclude each other: give one")
         if aggregate and xaxis == "timestamp":
             raise InvalidValueError("aggregate needs an xaxis that runs share: step or time")
-        _positive("max_points", max_points)
+        check_positive("max_points", max_points)
 
         labels: dict[str, str] = {}
         if run_ids is not None:
-            runs = [self._find_run(run) for run in _texts("run_ids", run_ids)]
+            runs = [self._find_run(run) for run in check_texts("run_ids", run_ids)]
             if use_run_names:
                 labels = {run: self.get_run_name_from_id(run) for run in runs}
         else:
-            conditions = _array(_texts("run_filters", run_filters))
+            conditions = array(check_texts("run_filters", run_filters))
             labels = {
                 run["id"]: run["name"]
-                for run in self._list("/runs", {"filters": conditions}, 0, None)
+                for run in entries(self._remote, "/runs", {"filters": conditions}, 0, None)
             }
             runs = list(labels)
 
-        params = {"metrics": _array(names), "xaxis": xaxis, "max_points": max_points}
         if aggregate:
-            answer = self._get_values(runs, {**params, "aggregate": True})
-            values = frames.by_aggregate(answer, xaxis)
+            values = read_aggregate(self._remote, runs, names, xaxis, max_points)
         else:
-            answer = {}
-            for first in range(0, len(runs), _RUNS_MAX):
-                answer.update(self._get_values(runs[first : first + _RUNS_MAX], params))
-            values = frames.by_run(answer, xaxis, labels if use_run_names else {})
+            shown = labels if use_run_names else {}
+            values = read_points(self._remote, runs, names, xaxis, max_points, shown)
         if not values:
             return None
         if output_format == "dict":
             return values
         return (frames.aggregates_frame if aggregate else frames.values_frame)(values, xaxis)
 
-    def _get_values(self, runs: Sequence[str], params: Mapping[str, Any]) -> dict[str, Any]:
-        if not runs:
-            return {}
-        answer = self._remote.get("/metrics", {**params, "runs": _array(runs)})
-        if not isinstance(answer, dict):
-            raise ServerError("the server's answer for /metrics is not a table of runs")
-        return answer
+    def plot_metrics(
+        self,
+        run_ids: Sequence[str] | str,
+        metric_names: Sequence[str] | str,
+        xaxis: Axis,
+        *,
+        max_points: int | None = None,
+    ) -> Figure:
+        """Return a matplotlib figure with a line for each run and metric, one or several.
+
+        Lines of several runs bear their names.  Raises InvalidValueError if there is nothing to
+        draw, ImportError where matplotlib is missing.
+        """
+        from .plots import plot_values
+
+        run_ids = [run_ids] if isinstance(run_ids, str) else run_ids
+        metric_names = [metric_names] if isinstance(metric_names, str) else metric_names
+        labels = {run: self.get_run(run)["name"] for run in check_texts("run_ids", run_ids)}
+        values = self.get_metric_values(
+            metric_names,
+            xaxis,
+            run_ids=list(labels),
+            max_points=max_points,
+            use_run_names=len(set(labels.values())) == len(labels),
+        )
+        if not isinstance(values, dict):
+            raise InvalidValueError(f"runs {list(labels)} have no values of {metric_names}")
+        runs = dict.fromkeys(run for column in values.values() for _, run in column)
+        return plot_values(values, list(runs), xaxis)
 
     @overload
     def get_series(
@@ -241,6 +286,7 @@ class Client:
         max_points: None = None,
         start: float | None = None,
         end: float | None = None,
+        rank: int | None = None,
     ) -> Series: ...
 
     @overload
@@ -253,6 +299,7 @@ class Client:
         max_points: int,
         start: float | None = None,
         end: float | None = None,
+        rank: int | None = None,
     ) -> Buckets: ...
 
     def get_series(
@@ -264,33 +311,94 @@ class Client:
         max_points: int | None = None,
         start: float | None = None,
         end: float | None = None,
+        rank: int | None = None,
     ) -> Series | Buckets:
         """Return every row of *metric* exactly as it was logged, or at most *max_points* buckets.
 
-        *start* and *end* cut to a range of the x axis, which is the step if *xaxis* is None.  A
+        *start* and *end* cut to a range of the x axis, which is the step if *xaxis* is None; *rank*
+        to what one rank logged into a run that ranks share, which may be nothing.  A
         million rows are 32 MB on the way and here.  Only a server of ours can answer; any other is
         a ServerError that says so.
         """
         if xaxis is not None:
-            _among("xaxis", xaxis, ("step", "time", "timestamp"))
-        _positive("max_points", max_points)
+            check_among("xaxis", xaxis, ("step", "time", "timestamp"))
+        check_positive("max_points", max_points)
         if "series" not in self._remote.features:
             raise ServerError(
                 f"{self._remote.url} (version {self._remote.version}) cannot send whole series; "
                 "get_metric_values works with every server"
             )
         params = {
-            "metrics": _array([metric]),
+            "metrics": array([metric]),
             "xaxis": xaxis,
             "max_points": max_points,
             "start": start,
             "end": end,
+            "rank": rank,
         }
         answer = self._remote.get(route("runs", self._find_run(run), "series"), params)
         if metric not in answer:
             raise ObjectNotFoundError("Metric", metric, f"run {run!r} has not logged it")
         decode = decode_series if max_points is None else decode_buckets
         return decode(metric, answer[metric])
+
+    def get_metrics(
+        self,
+        run_id: str,
+        metric_name: str,
+        xaxis: Axis,
+        max_points: int | None = None,
+        format: Literal["list", "dataframe"] = "list",
+    ) -> list[frames.Row] | pd.DataFrame:
+        """Return one metric of one run, as before 1.0; see `get_metric_values`.
+
+        As list: (x, value, name of the run, metric); as dataframe: a column for x and one with
+        the metric's name.
+        """
+        rows = self._rows([run_id], [metric_name], xaxis, max_points, format)
+        return rows if format == "list" else frames.metric_frame(rows, xaxis, metric_name)
+
+    def get_metrics_multiple(
+        self,
+        run_ids: Sequence[str],
+        metric_names: Sequence[str],
+        xaxis: Axis,
+        max_points: int | None = None,
+        format: Literal["list", "dataframe"] = "list",
+    ) -> list[frames.Row] | pd.DataFrame:
+        """Return metrics of several runs, as before 1.0; see `get_metric_values`.
+
+        As list like `get_metrics`; as dataframe: columns (name of the run, metric, x) and
+        (name of the run, metric, ``value``).
+        """
+        rows = self._rows(run_ids, metric_names, xaxis, max_points, format)
+        return rows if format == "list" else frames.metrics_frame(rows, xaxis)
+
+    def _rows(
+        self,
+        run_ids: Sequence[str],
+        metric_names: Sequence[str],
+        xaxis: Axis,
+        max_points: int | None,
+        format: str,
+    ) -> list[frames.Row]:
+        check_among("format", format, ("list", "dataframe"))
+        # Nought meant all of them.
+        labels = {
+            (run := self._find_run(one)): self.get_run_name_from_id(run)
+            for one in check_texts("run_ids", run_ids)
+        }
+        values = self.get_metric_values(
+            metric_names, xaxis, run_ids=list(labels), max_points=max_points or None
+        )
+        return heritage.rows(values, labels) if isinstance(values, dict) else []
+
+    def get_metrics_summaries(self, run_id: str, metric_name: str) -> dict[str, Any]:
+        """Return what is known of a metric without its rows: its last value, minimum, ..."""
+        summaries = self.get_run(run_id)["metrics"]
+        if metric_name not in summaries:
+            raise ObjectNotFoundError("Metric", metric_name, f"run {run_id!r} has not logged it")
+        return dict(summaries[metric_name])
 
     def get_events(
         self,
@@ -299,25 +407,166 @@ class Client:
         message_contains: str | None = None,
         start_index: int | None = None,
         count_limit: int | None = None,
+        filter: str | None = None,
+        start: int | None = None,
+        num: int | None = None,
     ) -> list[dict[str, str]]:
-        """Return the run's events, oldest first: message, timestamp (UTC) and log_level of each."""
-        _positive("count_limit", count_limit)
+        """Return the run's events, oldest first: message, timestamp (UTC) and log_level of each.
+
+        *filter*, *start* and *num* are older names of the three before them.
+        """
+        message_contains = message_contains or filter
+        start_index, count_limit = start_index or start, count_limit or num or None
+        check_positive("count_limit", count_limit)
         condition = f"event.message contains {message_contains}"
         params = {
             "run": self._find_run(run_id),
-            "filters": _array([condition]) if message_contains else None,
+            "filters": array([condition]) if message_contains else None,
             "start": start_index or 0,
             "count": count_limit or 0,
         }
         return list(self._remote.get("/events", params)["data"])
 
+    # ---- Artifacts ---------------------------------------------------------------------
+
+    def list_artifacts(
+        self,
+        run_id: str,
+        sort_by_columns: Sorting | Category | None = None,
+        category: Category | None = None,
+    ) -> Iterator[ArtifactRecord]:
+        """Return an iterator over the run's artifacts, of one category or all.
+
+        To sort by are ``name``, ``created``, ``size`` and ``metadata.<key>``.  By position the
+        category may be the second, as it was before 1.0.
+        """
+        if isinstance(sort_by_columns, str):
+            category, sort_by_columns = sort_by_columns, None
+        run = self._find_run(run_id)
+        return iter(downloads.of_run(self._remote, run, category, sort_by_columns))
+
+    def get_artifact(self, run_id: str, name: str, *, allow_pickle: bool = False) -> Any:
+        """Return the object that was saved as *name*; the bytes of a file, or of a pickle.
+
+        A pickle is read only with *allow_pickle*: it runs whatever code it holds.
+        """
+        from .artifacts import decode
+
+        artifact = self._artifact(run_id, name)
+        return decode(downloads.fetch(self._remote, artifact), artifact.mime_type, allow_pickle)
+
+    def get_artifact_as_file(
+        self,
+        run_id: str,
+        name: str,
+        output_dir: Path | str | None = None,
+        *,
+        path: Path | str | None = None,
+    ) -> Path:
+        """Write the artifact *name* into *output_dir* (or *path*), by default the working one.
+
+        Returns the file's path.  A file that is there and has the same bytes is left alone.
+        """
+        artifact = self._artifact(run_id, name)
+        directory = Path(output_dir or path or ".")
+        return downloads.save(self._remote, artifact, downloads.place(artifact, directory))
+
+    def get_artifacts_as_files(
+        self,
+        run_id: str,
+        category: Category | None = None,
+        output_dir: Path | str | None = None,
+        *,
+        path: Path | str | None = None,
+        startswith: str | None = None,
+        contains: str | None = None,
+        endswith: str | None = None,
+    ) -> list[Path]:
+        """Write the run's artifacts into *output_dir* (or *path*), some at once.
+
+        Those of *category*, and whose names begin with, contain and end with the texts given.  A
+        ``/`` in a name makes a directory.  Returns the files' paths.
+        """
+        chosen = [
+            artifact
+            for artifact in self.list_artifacts(run_id, category=category)
+            if artifact.name.startswith(startswith or "")
+            and (contains or "") in artifact.name
+            and artifact.name.endswith(endswith or "")
+        ]
+        return downloads.save_all(self._remote, chosen, Path(output_dir or path or "."))
+
+    def _artifact(self, run_id: str, name: str) -> ArtifactRecord:
+        return downloads.find(self._remote, self._find_run(run_id), name)
+
+    # ---- Alerts --------------------------------------------------------------------------
+
+    def get_alerts(
+        self,
+        run_id: str | None = None,
+        *,
+        critical_only: bool = True,
+        names_only: bool = True,
+        start_index: int | None = None,
+        count_limit: int | None = None,
+        sort_by_columns: Sorting | None = None,
+    ) -> list[str] | list[AlertRecord]:
+        """Return the alerts of a run, or with ``critical_only=False`` of all; names or records.
+
+        With *critical_only* those that the run has raised, at the price of a request for each that
+        it has.  Of a run they come as they were attached; *sort_by_columns*, by ``name`` or
+        ``created``, is for all.
+        """
+        if run_id is None:
+            if critical_only:
+                raise InvalidValueError(
+                    "an alert is critical in a run: give run_id, or critical_only=False"
+                )
+            params = {"sorting": sorted_by(sort_by_columns)}
+            listed = entries(self._remote, "/alerts", params, start_index or 0, count_limit)
+            found = [AlertRecord(entry) for entry in listed]
+        else:
+            check_positive("count_limit", count_limit)
+            run = self.get_run(run_id)
+            attached = [AlertRecord(entry["alert"]) for entry in run["alerts"]]
+            if critical_only:
+                attached = [one for one in attached if self._is_critical(one["id"], run["id"])]
+            start = start_index or 0
+            found = attached[start : None if count_limit is None else start + count_limit]
+        return [alert.name for alert in found] if names_only else found
+
+    def _is_critical(self, alert: str, run: str) -> bool:
+        answer = self._remote.get(route("alerts", alert, "status", run))
+        return bool(answer.get("status") == "critical")
+
+    def delete_alert(self, alert_id: str) -> None:
+        """Delete the alert with that id, and take it off every run."""
+        self._remote.delete(route("alerts", alert_id))
+
     # ---- Folders and tags ------------------------------------------------------------------
 
-    def get_folder(self, folder_path: str) -> FolderRecord | None:
-        """Return the folder at that path, None if there is none."""
-        filters = _array([f"path == {folder_path}"])
-        found = next(self._list("/folders", {"filters": filters}, 0, 1), None)
-        return FolderRecord(found) if found else None
+    @overload
+    def get_folder(
+        self, folder_path: str, *, read_only: Literal[True] = True
+    ) -> FolderRecord | None: ...
+
+    @overload
+    def get_folder(self, folder_path: str, *, read_only: Literal[False]) -> Folder | None: ...
+
+    def get_folder(
+        self, folder_path: str, *, read_only: bool = True
+    ) -> FolderRecord | Folder | None:
+        """Return the folder at that path, None if there is none.
+
+        With ``read_only=False`` as an object whose members can be set, and sent by ``commit()``.
+        """
+        filters = array([f"path == {folder_path}"])
+        found = next(entries(self._remote, "/folders", {"filters": filters}, 0, 1), None)
+        if found is None or read_only:
+            return FolderRecord(found) if found else None
+        from .api.objects import Folder
+
+        return Folder(_remote=self._remote, _read_only=False, **found)
 
     def get_folders(
         self,
@@ -329,10 +578,10 @@ class Client:
     ) -> Iterator[tuple[str, FolderRecord]]:
         """Return an iterator of (id, folder); *count* None means all."""
         params = {
-            "filters": _array(_texts("filters", filters)),
-            "sorting": _sorting(sort_by_columns),
+            "filters": array(check_texts("filters", filters)),
+            "sorting": sorted_by(sort_by_columns),
         }
-        return _records(FolderRecord, self._list("/folders", params, start_index, count))
+        return _records(FolderRecord, entries(self._remote, "/folders", params, start_index, count))
 
     def delete_folder(
         self,
@@ -341,9 +590,11 @@ class Client:
         recursive: bool = False,
         remove_runs: bool = False,
         allow_missing: bool = False,
+        runs: bool = False,
     ) -> list[str] | None:
         """Delete a folder, with the folders and the runs in it if told so.
 
+        *runs* is an older name of *remove_runs*.
         Returns the ids of the runs deleted, None for a folder that may be missing and is.  Raises
         ServerError if the folder is not empty and the flag for what is in it was not given.
         """
@@ -352,7 +603,7 @@ class Client:
             if allow_missing:
                 return None
             raise ObjectNotFoundError("Folder", folder_path)
-        flags = {"recursive": recursive, "runs": remove_runs, "runs_only": False}
+        flags = {"recursive": recursive, "runs": remove_runs or runs, "runs_only": False}
         answer = self._remote.delete(route("folders", folder["id"]), flags)
         return list(answer.get("runs", []))
 
@@ -364,8 +615,10 @@ class Client:
         sort_by_columns: Sorting | None = None,
     ) -> Iterator[tuple[str, TagRecord]]:
         """Return an iterator of (id, tag)."""
-        params = {"sorting": _sorting(sort_by_columns)}
-        return _records(TagRecord, self._list("/tags", params, start_index or 0, count_limit))
+        params = {"sorting": sorted_by(sort_by_columns)}
+        return _records(
+            TagRecord, entries(self._remote, "/tags", params, start_index or 0, count_limit)
+        )
 
     def get_tag(self, tag_id: str) -> TagRecord:
         """Return the tag with that id."""
@@ -386,71 +639,18 @@ class Client:
         return found
 
     def _only_run_called(self, name: str) -> str | None:
-        filters = _array([f"name == {name}"])
-        ids = [run["id"] for run in self._list("/runs", {"filters": filters}, 0, _SHOWN_MAX + 1)]
+        filters = array([f"name == {name}"])
+        ids = [
+            run["id"]
+            for run in entries(self._remote, "/runs", {"filters": filters}, 0, _SHOWN_MAX + 1)
+        ]
         if len(ids) > 1:
             shown = ", ".join(ids[:_SHOWN_MAX]) + (", ..." if len(ids) > _SHOWN_MAX else "")
             raise InvalidValueError(f"{name!r} is the name of several runs; use an id: {shown}")
         return str(ids[0]) if ids else None
-
-    def _list(
-        self, path: str, params: Mapping[str, Any], start: int, limit: int | None
-    ) -> Iterator[dict[str, Any]]:
-        """Return an iterator over the entries of a list, *limit* at most, a page at a time."""
-        _positive("the number of entries", limit)
-        return self._pages(path, params, start, limit)
-
-    def _pages(
-        self, path: str, params: Mapping[str, Any], start: int, limit: int | None
-    ) -> Iterator[dict[str, Any]]:
-        # What is made while we read moves the entries down, so that a page repeats some.
-        seen: set[str] = set()
-        while limit is None or len(seen) < limit:
-            size = PAGE if limit is None else min(PAGE, limit - len(seen))
-            answer = self._remote.get(path, {**params, "start": start, "count": size})
-            if not isinstance(answer, dict) or not isinstance(answer.get("data"), list):
-                raise ServerError(f"the server's answer for {path} is not a list")
-            entries = answer["data"]
-            for entry in entries:
-                if entry["id"] not in seen:
-                    seen.add(entry["id"])
-                    yield entry
-            start += len(entries)
-            if not entries or start >= answer.get("count", 0):
-                return
 
 
 def _records(
     kind: type[_AnyRecord], entries: Iterable[Mapping[str, Any]]
 ) -> Iterator[tuple[str, _AnyRecord]]:
     return ((entry["id"], kind(entry)) for entry in entries)
-
-
-# ---- Arguments ---------------------------------------------------------------------------------
-
-
-def _array(texts: Iterable[str]) -> str:
-    return json.dumps(list(texts))
-
-
-def _sorting(columns: Sorting | None) -> str | None:
-    if not columns:
-        return None
-    return json.dumps([{"id": column, "desc": descending} for column, descending in columns])
-
-
-def _texts(name: str, texts: Sequence[str] | None) -> list[str]:
-    # A single text is a sequence of texts as well, and never what was meant.
-    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts or ()):
-        raise InvalidValueError(f"{name} must be a list of texts, not {texts!r}")
-    return list(texts or ())
-
-
-def _among(name: str, value: str, words: Sequence[str]) -> None:
-    if value not in words:
-        raise InvalidValueError(f"{name} must be one of {', '.join(words)}, not {value!r}")
-
-
-def _positive(name: str, value: int | None) -> None:
-    if value is not None and value < 1:
-        raise InvalidValueError(f"{name} must be 1 or more, not {value!r}")

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 Values = dict[str, dict[tuple[Any, str], Any]]
 """metric -> (x, run or kind of aggregate) -> value"""
 
+Row = tuple[Any, Any, str, str]
+"""x, value, name of the run, metric"""
+
 
 def by_run(answer: Mapping[str, Any], xaxis: str, labels: Mapping[str, str]) -> Values:
     """Turn ``{run: {metric: [{x, value}]}}`` into metric -> (x, run) -> value, x ascending.
@@ -65,6 +68,21 @@ def aggregates_frame(values: Values, xaxis: str) -> pd.DataFrame:
     frame = pd.DataFrame(columns).sort_index()
     frame.index.name = xaxis
     return frame
+
+
+def metric_frame(rows: Iterable[Row], xaxis: str, metric: str) -> pd.DataFrame:
+    """Make a frame of one metric in one run: a column for x and one with the metric's name."""
+    return _pandas().DataFrame([row[:2] for row in rows], columns=[xaxis, metric])
+
+
+def metrics_frame(rows: Iterable[Row], xaxis: str) -> pd.DataFrame:
+    """Make a frame with columns (run, metric, x) and (run, metric, ``value``), padded with NaN."""
+    pd = _pandas()
+    columns: dict[tuple[str, str, str], list[Any]] = {}
+    for x, value, run, metric in rows:
+        columns.setdefault((run, metric, xaxis), []).append(x)
+        columns.setdefault((run, metric, "value"), []).append(value)
+    return pd.DataFrame({key: pd.Series(column) for key, column in columns.items()})
 
 
 def runs_frame(runs: Iterable[Mapping[str, Any]]) -> pd.DataFrame:

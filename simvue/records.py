@@ -1,4 +1,4 @@
-"""Runs, folders and tags as the server had them when they were read."""
+"""Runs, folders, tags, alerts and artifacts as the server had them when they were read."""
 
 from __future__ import annotations
 
@@ -59,13 +59,23 @@ class Record(Mapping[str, Any]):
         return self._moment("created")
 
     def _moment(self, key: str) -> datetime | None:
-        text = self._members.get(key)
-        if not text:
-            return None
-        return _EPOCH + timedelta(microseconds=parse_timestamp(text))
+        return moment(self._members.get(key))
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def moment(text: str | None) -> datetime | None:
+    """Read a timestamp of the wire; None for none."""
+    return _EPOCH + timedelta(microseconds=parse_timestamp(text)) if text else None
+
+
+def duration(text: str | None) -> timedelta | None:
+    """Read how long a run ran, ``HH:MM:SS.ffffff`` on the wire; None for none."""
+    if not text:
+        return None
+    hours, minutes, seconds = text.split(":")
+    return timedelta(hours=int(hours), minutes=int(minutes), seconds=float(seconds))
 
 
 class RunRecord(Record):
@@ -91,11 +101,7 @@ class RunRecord(Record):
     @property
     def runtime(self) -> timedelta | None:
         """How long the run ran, or has been running."""
-        text = self._members.get("runtime")
-        if not text:
-            return None
-        hours, minutes, seconds = text.split(":")
-        return timedelta(hours=int(hours), minutes=int(minutes), seconds=float(seconds))
+        return duration(self._members.get("runtime"))
 
 
 class FolderRecord(Record):
@@ -106,5 +112,17 @@ class FolderRecord(Record):
 
 class TagRecord(Record):
     """A tag: name, colour, description."""
+
+    __slots__ = ()
+
+
+class AlertRecord(Record):
+    """An alert: name, source, notification, and as ``alert`` its rule."""
+
+    __slots__ = ()
+
+
+class ArtifactRecord(Record):
+    """An artifact: name, size in bytes, mime_type, checksum, and its category in the run."""
 
     __slots__ = ()

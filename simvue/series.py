@@ -3,7 +3,8 @@
 The server answers in columns of raw little-endian bytes, which become arrays without numpy::
 
     {"loss": {"step": int64, "time": float64, "timestamp": int64,
-              "values": 8 bytes a row, "kinds": "f" | "i" | "u" | "b", or a byte a row}}
+              "values": 8 bytes a row, "kinds": "f" | "i" | "u" | "b", or a byte a row,
+              "rank": int32, only where ranks share the run}}
 
 The arrays lend their memory to numpy: ``numpy.asarray(series.step)`` copies nothing.
 """
@@ -32,7 +33,8 @@ class Series:
     """Every row of one metric, in the order in which it was logged; equally long columns.
 
     ``step`` counts, ``time`` is in seconds since the run's start, ``timestamp`` in microseconds
-    since the epoch.  ``values`` are exactly what was logged: float, int or bool.
+    since the epoch.  ``values`` are exactly what was logged: float, int or bool.  ``rank`` is
+    None but for a run that ranks share: there the rows go by rank, -1 for none.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Series:
     time: array[float]
     timestamp: array[int]
     values: Sequence[float | int | bool]
+    rank: array[int] | None = None
 
     def __len__(self) -> int:
         return len(self.step)
@@ -56,15 +59,16 @@ class Series:
 
         kind = np.bool_ if all(type(value) is bool for value in self.values) else np.float64
         values: Any = self.values
-        return {
+        columns = {
             "step": np.asarray(self.step),
             "time": np.asarray(self.time),
             "timestamp": np.asarray(self.timestamp),
             "values": np.asarray(values, None if isinstance(values, array) else kind),
         }
+        return columns if self.rank is None else {**columns, "rank": np.asarray(self.rank)}
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return a frame with the columns step, time, timestamp (UTC) and values."""
+        """Return a frame with the columns of the series; timestamps are UTC."""
         from .frames import series_frame
 
         return series_frame(self.to_numpy())
@@ -116,9 +120,11 @@ def decode_series(name: str, columns: Mapping[str, Any]) -> Series:
     """Decode what the server sent for *name*; raises ServerError if it is not a series."""
     step, timestamp = _column(name, columns, "step", "q"), _column(name, columns, "timestamp", "q")
     time, bits = _column(name, columns, "time", "d"), _column(name, columns, "values", "Q")
-    if not len(step) == len(time) == len(timestamp) == len(bits):
+    rank = _column(name, columns, "rank", "i") if "rank" in columns else None
+    if {len(time), len(timestamp), len(bits), len(step if rank is None else rank)} != {len(step)}:
         raise _malformed(name, "lengths")
-    return Series(name, step, time, timestamp, _values(bits, _kinds(name, columns, len(bits))))
+    values = _values(bits, _kinds(name, columns, len(bits)))
+    return Series(name, step, time, timestamp, values, rank)
 
 
 def _kinds(name: str, columns: Mapping[str, Any], rows: int) -> str | bytes:
@@ -160,10 +166,11 @@ def decode_buckets(name: str, columns: Mapping[str, Any]) -> Buckets:
 
 
 def _column(name: str, columns: Mapping[str, Any], column: str, kind: str) -> array[Any]:
-    raw = columns.get(column)
-    if not isinstance(raw, bytes) or len(raw) % 8:
+    raw = columns.get(column) if isinstance(columns, Mapping) else None
+    decoded: array[Any] = array(kind)
+    if not isinstance(raw, bytes) or len(raw) % decoded.itemsize:
         raise _malformed(name, column)
-    decoded: array[Any] = array(kind, raw)
+    decoded.frombytes(raw)
     if sys.byteorder == "big":
         decoded.byteswap()
     return decoded

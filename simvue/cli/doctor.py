@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,16 +16,23 @@ import click
 from simvue.config import Config, load
 from simvue.exception import ConfigurationError, StoreError
 
+from .console import json_option, print_json
 from .ship import cache_option
 from .spool import how_long, how_much
 
 if TYPE_CHECKING:
     from simvue.inspection import Debt, FileState, ShipperState
+    from simvue.runtime import Runtime
 
 Finding = tuple[str, str]
 """How it is, and a sentence."""
 
 GOOD, NOTE, WRONG = "ok", "note", "wrong"
+
+_WAY: Final = ("server", "clock", "proxy", "TLS")
+"""The chapters of the way to the server, beside the token."""
+
+_DAY_S: Final = 86400.0
 
 _ROOM_MIN: Final = 0.05
 """The part of a disk that the spool leaves to others: with less free it takes nothing."""
@@ -36,32 +46,45 @@ _ROOM_MIN: Final = 0.05
     type=click.Path(file_okay=False, path_type=Path),
     help="Check the store of a server, too; it may be running.",
 )
-def command(cache: Path | None, data: Path | None) -> None:
+@json_option
+def command(cache: Path | None, data: Path | None, as_json: bool) -> None:
     """Check the settings, the way to the server, this node's shipper, the spool and a store.
 
     Changes nothing.  Exits with 1 if something is wrong.
     """
-    chapters: list[tuple[str, Iterator[Finding]]] = []
-    try:
-        config = load()
-    except ConfigurationError as error:
-        chapters.append(("settings", iter([(WRONG, str(error))])))
-        config = Config(cache=cache or Path.home() / ".simvue")
-    else:
-        chapters += [("settings", _check_settings(config)), ("server", _check_server(config))]
-    directory = (cache or config.cache) / "spool"
-    chapters += [("shipper", _check_node(config)), ("spool", _check_spool(directory))]
-    if data is not None:
-        chapters.append(("store", _check_store(data)))
-    wrong = 0
-    for title, findings in chapters:
-        click.echo(title)
-        for how, told in findings:
-            wrong += how == WRONG
-            click.echo(f"  {how:5}  {told}")
+    wrong, found = 0, []
+    for title, findings in _chapters(cache, data):
+        told = list(findings)
+        wrong += sum(how == WRONG for how, _ in told)
+        if as_json:
+            found += [{"chapter": title, "is": how, "told": said} for how, said in told]
+        elif told:
+            click.echo("\n".join([title, *(f"  {how:5}  {said}" for how, said in told)]))
+    if as_json:
+        print_json(found)
     if wrong:
         click.echo(f"{wrong} {'thing is' if wrong == 1 else 'things are'} wrong", err=True)
         sys.exit(1)
+
+
+def _chapters(cache: Path | None, data: Path | None) -> Iterator[tuple[str, Iterable[Finding]]]:
+    try:
+        config = load()
+    except ConfigurationError as error:
+        yield "settings", [(WRONG, str(error))]
+        config = Config(cache=cache or Path.home() / ".simvue")
+    else:
+        yield "settings", _check_settings(config)
+        way = _check_way(config)
+        yield "token", [*_check_token(config), *way.pop("token", [])]
+        # In the order in which one looks, and not in which a request passes them.
+        yield from ((chapter, way.get(chapter, [])) for chapter in _WAY)
+    directory = (cache or config.cache) / "spool"
+    yield "shipper", _check_node(config)
+    yield "spool", _check_spool(directory)
+    yield "disk", _check_disk(directory)
+    if data is not None:
+        yield "store", _check_store(data)
 
 
 def _check_settings(config: Config) -> Iterator[Finding]:
@@ -69,35 +92,53 @@ def _check_settings(config: Config) -> Iterator[Finding]:
         yield GOOD, f"the server is {config.url}, from {config.url_source}"
     else:
         yield NOTE, "no server address is set; runs have to be offline=True"
-    if config.token and config.token_expired:
-        yield WRONG, f"the token from {config.token_source} has expired; ask the server for another"
-    elif config.token:
-        yield GOOD, f"the token is from {config.token_source}"
-    elif config.url:
-        yield WRONG, f"there is no token for {config.url}; set SIMVUE_TOKEN"
     if config.exposed:
-        yield WRONG, f"everybody can read the token in {config.exposed}; chmod 600 {config.exposed}"
+        yield WRONG, f"everybody can read the secrets in {config.exposed}; chmod 600 it"
     for note in config.notes:
         yield NOTE, note
 
 
-def _check_server(config: Config) -> Iterator[Finding]:
+def _check_token(config: Config) -> Iterator[Finding]:
+    if config.token and config.token_expired:
+        yield WRONG, f"the token from {config.token_source} has expired; ask the server for another"
+    elif config.token:
+        until = "has no end that can be read"
+        if config.token_expiry < math.inf:
+            days = (config.token_expiry - time.time()) / _DAY_S
+            until = f"is good for {days:.0f} days more"
+        yield GOOD, f"the token is from {config.token_source}, and {until}"
+    elif config.url:
+        yield WRONG, f"there is no token for {config.url}; set SIMVUE_TOKEN"
+
+
+def _check_way(config: Config) -> dict[str, list[Finding]]:
+    """Follow the way to the server; return what is found by chapter."""
+    from urllib.parse import urlsplit
+
+    from simvue.proxies import is_loopback
     from simvue.reach import trace
 
     if not config.url or not config.token:
-        yield NOTE, "not asked"
-        return
+        return {"server": [(NOTE, "not asked")]}
+    found: dict[str, list[Finding]] = {}
     try:
-        for hop in trace(config.url, config.token, config.token_source, config.ca_file):
-            yield GOOD if hop.good else WRONG, f"{hop.name}: {hop.told}"
+        for hop in trace(config):
+            finding = GOOD if hop.good else WRONG, f"{hop.name}: {hop.told}"
+            found.setdefault(hop.chapter, []).append(finding)
     except ConfigurationError as error:
-        yield WRONG, str(error)
+        found["token"] = [(WRONG, str(error))]
+    found.setdefault("proxy", [(GOOD, "none is asked")])
+    if urlsplit(config.url).scheme == "http" and not is_loopback(config.url):
+        found["TLS"] = [(NOTE, "http:// is not encrypted; who listens on the way has the token")]
+    return found
 
 
 # ---- The node ------------------------------------------------------------------------------
 
 
 def _check_node(config: Config) -> Iterator[Finding]:
+    from importlib.util import find_spec
+
     from simvue.inspection import examine_debts, examine_shipper
     from simvue.queue import SEGMENT_SIZE_FIRST
     from simvue.runtime import Runtime
@@ -108,8 +149,10 @@ def _check_node(config: Config) -> Iterator[Finding]:
         yield WRONG, str(error)
         return
     yield GOOD, f"the runtime directory {runtime.path} is yours alone"
+    if Path("/dev/nvidiactl").exists() and find_spec("pynvml") is None:
+        yield NOTE, "the use of GPUs is not measured: pip install 'simvue[gpu]'"
     if not runtime.has_room(sum(SEGMENT_SIZE_FIRST.values())):
-        yield WRONG, f"{runtime.path} is full: a new run finds no memory for its rows"
+        yield _describe_overflow(runtime, sum(SEGMENT_SIZE_FIRST.values()))
     shipper = examine_shipper(runtime)
     debts = examine_debts(runtime)
     yield _describe_shipper(shipper, config.shipper, debts)
@@ -117,6 +160,17 @@ def _check_node(config: Config) -> Iterator[Finding]:
         yield NOTE, f"the last line of its log: {shipper.last_words}"
     for debt in debts:
         yield _describe_debt(debt, is_served=shipper.pid is not None and not shipper.is_stopped)
+
+
+def _describe_overflow(runtime: Runtime, size: int) -> Finding:
+    try:
+        with contextlib.closing(runtime.open_overflow()) as room:
+            if room.has_room(size):
+                return NOTE, f"{runtime.path} is full: rows of a new run go through {room.path}"
+            trouble = f"{room.path} has no room either"
+    except (ConfigurationError, OSError) as error:
+        trouble = str(error)
+    return WRONG, f"{runtime.path} is full: a new run finds no memory for its rows; {trouble}"
 
 
 def _describe_shipper(shipper: ShipperState, start: str, debts: list[Debt]) -> Finding:
@@ -181,7 +235,6 @@ def _check_spool(directory: Path) -> Iterator[Finding]:
         yield NOTE, f"{rows} rows are on disk to be sent; 'simvue ship' sends them"
     elif not seen:
         yield GOOD, f"nothing waits in {directory}"
-    yield from _check_disk(directory)
 
 
 def _describe_file(state: FileState) -> Iterator[Finding]:
@@ -242,5 +295,5 @@ def _check_store(data: Path) -> Iterator[Finding]:
     yield (
         NOTE if found.faults else GOOD,
         f"{found.runs} runs, {found.writers} writers, {found.rows} rows of metrics, "
-        f"{found.events} events{whole}",
+        f"{found.events} events, {found.blobs} files of artifacts{whole}",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import re
@@ -15,6 +16,7 @@ import click
 
 from simvue.config import load
 from simvue.exception import ConfigurationError
+from simvue.wire import is_id
 
 if TYPE_CHECKING:
     from simvue.courier import Courier, Delivery
@@ -34,6 +36,14 @@ def _duration(text: str) -> float:
     if match is None:
         raise click.BadParameter(f"{text!r} is not a time such as 30s, 4m, 2h or 1d")
     return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+def _choice(text: str) -> tuple[str, str]:
+    # A run's name holds no '='.
+    name, _, run = text.partition("=")
+    if not name or not is_id(run):
+        raise click.BadParameter(f"{text!r} is not NAME=ID, the ID of 22 letters and digits")
+    return name, run
 
 
 def spool_of(cache: Path | None) -> Path:
@@ -70,18 +80,28 @@ cache_option = click.option(
     is_flag=True,
     help="Send runs that were recorded for another address, too: it changed, or is a tunnel.",
 )
+@click.option(
+    "--map",
+    "chosen",
+    type=_choice,
+    multiple=True,
+    metavar="NAME=ID",
+    help="The run that is meant by a name that was reconnected to offline; may be repeated.",
+)
 def command(
     cache: Path | None,
     seconds: float | None,
     forever: bool,
     retry_rejected: bool,
     any_server: bool,
+    chosen: tuple[tuple[str, str], ...],
 ) -> None:
     """Send everything that lies in the spool directory, once.
 
     May run beside the simulation, beside its shipper, and several times at once: the server
-    stores each row once.  Exits with 1 if the server is away or refuses, or if something
-    was set aside or is damaged.
+    stores each row once.  Exits with 1 if the server is away or refuses, if something was
+    set aside or is damaged, if the server does not know which run is meant, or if the time was
+    up before.
     """
     from simvue.courier import Courier
     from simvue.remote import Remote
@@ -92,11 +112,17 @@ def command(
     try:
         config = load()
         url, token = config.require_server()
-        remote = Remote(url, token, token_source=config.token_source, ca_file=config.ca_file)
+        remote = Remote(
+            url,
+            token,
+            token_source=config.token_source,
+            ca_file=config.ca_file,
+            proxy=config.proxy,
+        )
     except ConfigurationError as error:
         raise click.ClickException(str(error)) from None
     progress = _Progress()
-    courier = Courier(directory, remote, progress.advance, any_server)
+    courier = Courier(directory, remote, progress.advance, any_server, dict(chosen))
     if retry_rejected:
         _take_back(directory)
     stays = forever or seconds is not None
@@ -120,9 +146,11 @@ def sender() -> None:
 def _keep_shipping(
     courier: Courier, directory: Path, progress: _Progress, agent: _Agent, seconds: float | None
 ) -> None:
-    begin, failures = time.monotonic(), 0
+    failures = 0
+    end = math.inf if seconds is None else time.monotonic() + seconds
     while True:
-        progress.carry(courier, directory)
+        # The last look, at the end of the time, has some of its own.
+        progress.carry(courier, directory, max(end, time.monotonic() + _INTERVAL_S))
         agent.look()
         wait = _INTERVAL_S
         failures = failures + 1 if courier.trouble else 0
@@ -130,7 +158,7 @@ def _keep_shipping(
             # Full jitter, so that the nodes of a cluster do not come back as one.
             longest = min(_INTERVAL_S_MAX, _INTERVAL_S * 2 ** min(failures, 10))
             wait = max(_INTERVAL_S, random.uniform(0, longest))
-        left = float("inf") if seconds is None else seconds - (time.monotonic() - begin)
+        left = end - time.monotonic()
         if left <= 0:
             return
         time.sleep(min(wait, left))
@@ -205,7 +233,7 @@ class _Progress:
         self._lines: list[tuple[str, str]] = []
         self._said: dict[str, str] = {}
 
-    def carry(self, courier: Courier, directory: Path) -> bool:
+    def carry(self, courier: Courier, directory: Path, until: float = math.inf) -> bool:
         """Have *courier* carry everything once; True if all of it was delivered."""
         self._rows, self._begin = 0, time.monotonic()
         first = not self._said
@@ -220,7 +248,7 @@ class _Progress:
                 item_show_func=self._show_rate,
             )
         with bar as self._bar:
-            arrived = courier.carry(self._tell)
+            arrived = courier.carry(self._tell, until)
         self.is_good = arrived and not self._kept
         self._bar = None
         for name, line in self._lines:
@@ -228,12 +256,18 @@ class _Progress:
         self._lines.clear()
         if first and not self._said:
             self._say("", f"nothing to send in {directory}")
+        for key, reason in courier.unresolved.items():
+            self._say(
+                f"run {key}",
+                f"what was reconnected to {key!r} waits: {reason}; it goes there when there is "
+                f"such a run, or with --map '{key}=ID'",
+            )
         if courier.trouble:
             click.echo(f"not everything was sent: {courier.trouble}", err=True)
         return self.is_good
 
     def advance(self, size: int, rows: int) -> None:
-        """Note that a record comes."""
+        """Note that a parcel was looked at."""
         self._rows += rows
         if self._bar:
             self._bar.update(size, self._rows)

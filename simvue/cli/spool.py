@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from .console import json_option, tell
 from .ship import cache_option, spool_of
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ _RUNS_SHOWN: Final = 3
 
 @click.group(invoke_without_command=True)
 @cache_option
-@click.option("--json", "as_json", is_flag=True, help="For programs: one array on one line.")
+@json_option
 @click.pass_context
 def command(context: click.Context, cache: Path | None, as_json: bool) -> None:
     """List the files of the spool directory: what could not be sent yet."""
@@ -42,8 +44,11 @@ def command(context: click.Context, cache: Path | None, as_json: bool) -> None:
 @click.argument("files", nargs=-1, metavar="FILE...")
 @click.option("--run", "run", metavar="ID", help="Delete what lies there of this run instead.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
 @click.pass_context
-def delete(context: click.Context, files: tuple[str, ...], run: str | None, yes: bool) -> None:
+def delete(
+    context: click.Context, files: tuple[str, ...], run: str | None, yes: bool, as_json: bool
+) -> None:
     """Delete files, or one run, from the spool directory.  What is in them is lost.
 
     FILE is a name as 'simvue spool' lists it.
@@ -74,14 +79,16 @@ def delete(context: click.Context, files: tuple[str, ...], run: str | None, yes:
     rows = sum(s.rows.get(run, 0) if run else sum(s.rows.values()) for s in chosen)
     names = {name or key for s in chosen for key, name in _runs(s) if not run or key == run}
     whose = ", ".join(sorted(names)) or "no run"
-    click.echo(f"{rows} rows of {whose} are lost, but for those that are on the server already:")
+    # With --json standard output is for the one line at the end.
+    lost = f"{rows} rows of {whose} are lost, but for those that are on the server already:"
+    click.echo(lost, err=as_json)
     for state in chosen:
-        click.echo(f"  {_line(state, directory)}")
+        click.echo(f"  {_line(state, directory)}", err=as_json)
     if not yes:
-        click.confirm("Delete them?", abort=True)
+        click.confirm("Delete them?", abort=True, err=as_json)
     for state in chosen:
-        _remove(state, run)
-    click.echo(f"deleted {rows} rows")
+        _remove(directory, state, run)
+    tell(f"deleted {rows} rows", {"deleted": rows}, as_json)
 
 
 def how_much(size: float) -> str:
@@ -116,18 +123,34 @@ def _examine(directory: Path) -> list[FileState]:
     return found
 
 
-def _remove(state: FileState, run: str | None) -> None:
+def _remove(directory: Path, state: FileState, run: str | None) -> None:
     from simvue.spool import copy_without
+    from simvue.staging import located, unstage
 
+    artifacts = _calls(state.path, run)
     try:
         if run and len(state.rows) > 1:
             # The new file is whole before the old one goes: between them all is there twice.
             copy_without(state.path, run)
         state.path.unlink(missing_ok=True)
         state.path.with_suffix(".answers").unlink(missing_ok=True)
+        for call in artifacts:
+            unstage(located(directory, call))
     except (OSError, RuntimeError) as error:
         click.echo(f"{state.path}: {error}", err=True)
         sys.exit(1)
+
+
+def _calls(path: Path, run: str | None) -> list[dict[str, Any]]:
+    """Return the calls that are whole in a file, of one run or of all."""
+    from simvue.spool import Record, walk
+
+    found = []
+    with contextlib.suppress(OSError, ValueError):  # It is deleted all the same.
+        for _, _, record in walk(path):
+            if isinstance(record, Record) and run in (None, record.run):
+                found.append(record.call)
+    return found
 
 
 def _runs(state: FileState) -> list[tuple[str, str]]:

@@ -22,7 +22,9 @@ from typing import Any, Final, NamedTuple
 
 from ..exception import ConfigurationError
 from .files import Sections, read_files
-from .settings import SETTINGS, Setting, Table
+from .settings import DIRECT, SETTINGS, Setting, Table
+
+__all__ = ["DIRECT", "Config", "Eco", "Proxy", "RunDefaults", "load"]
 
 
 class RunDefaults(NamedTuple):
@@ -33,6 +35,41 @@ class RunDefaults(NamedTuple):
     tags: tuple[str, ...] = ()
     folder: str | None = None
     metadata: Mapping[str, Any] = MappingProxyType({})
+    environment: bool = True
+    git: bool = True
+    system: bool = True
+
+
+class Proxy(NamedTuple):
+    """What requests to the server pass; with ``url`` None what the environment names, if anything.
+
+    ``url`` holds no credentials, and is ``none`` where no proxy is to be asked; ``auth`` is
+    ``user:password``; ``exceptions`` are hosts, and domains, that are reached without it.
+    """
+
+    url: str | None = None
+    auth: str | None = None
+    exceptions: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        # A repr ends up in logs and tracebacks.
+        return f"Proxy(url={self.url!r}, exceptions={self.exceptions!r})"
+
+
+class Eco(NamedTuple):
+    """What emissions are estimated with: power in watts, intensity in kg CO2e a kWh."""
+
+    token: str | None = None
+    zone: str | None = None
+    co2_intensity: float | None = None
+    refresh_interval: float = 3600.0
+    cpu_power: float = 80.0
+    cpu_cores: float = 4.0
+    gpu_power: float = 130.0
+
+    def __repr__(self) -> str:
+        shown = (f"{k}={v!r}" for k, v in self._asdict().items() if k != "token")
+        return f"Eco({', '.join(shown)})"
 
 
 class Config(NamedTuple):
@@ -40,7 +77,7 @@ class Config(NamedTuple):
 
     ``url`` has no trailing slash and no ``/api``.  ``url_source`` and ``token_source`` say in
     words where the two came from, for messages; they are None where the value is None.
-    ``exposed`` is a file that holds a token and that everybody can read.
+    ``exposed`` is a file that holds a token or password and that everybody can read.
     """
 
     cache: Path
@@ -49,8 +86,13 @@ class Config(NamedTuple):
     token: str | None = None
     token_source: str | None = None
     ca_file: Path | None = None
+    proxy: Proxy = Proxy()
     profile: str | None = None
     run: RunDefaults = RunDefaults()
+    resources: bool = True
+    resources_interval: float = 60.0
+    emissions: bool = False
+    eco: Eco = Eco()
     buffer_size: int = 64 << 20
     policy: str = "wait"
     shipper: str = "auto"
@@ -81,9 +123,14 @@ class Config(NamedTuple):
         return self.url, self.token
 
     @property
+    def token_expiry(self) -> float:
+        """When the token expires, in seconds since the epoch: ``exp`` of a JWT, else infinity."""
+        return _expiry(self.token) if self.token else math.inf
+
+    @property
     def token_expired(self) -> bool:
         """Whether the token is a JWT whose ``exp`` is past; an opaque token never is."""
-        return self.token is not None and _expiry(self.token) < time.time()
+        return self.token_expiry < time.time()
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -93,8 +140,8 @@ class Config(NamedTuple):
             told.append(f"The token from {self.token_source} has expired; the server may refuse it")
         if self.exposed:
             told.append(
-                f"{self.exposed} holds a token and every user of this machine can read it; "
-                f"chmod 600 {self.exposed}"
+                f"{self.exposed} holds a token or password and every user of this machine can read "
+                f"it; chmod 600 {self.exposed}"
             )
         return tuple(told)
 
@@ -134,6 +181,8 @@ def load(
 
     values: Table = {"cache": (home or base) / ".simvue"}
     run: Table = {}
+    proxy: Table = {}
+    eco: Table = {}
     if any(environ.get(variable) for variable in _BATCH_JOB):
         values["linger"] = 0.0
     for setting in SETTINGS:
@@ -145,21 +194,34 @@ def load(
         if place is None:
             continue
         target, _, name = setting.field.rpartition(".")
-        (run if target else values)[name] = place.read(setting)
-        if name in ("url", "token"):
+        {"": values, "run": run, "proxy": proxy, "eco": eco}[target][name] = place.read(setting)
+        if setting.field in ("url", "token"):
             values[f"{name}_source"] = place.source
-        if name == "url" and "@" in str(place.value):
+        if setting.field == "url" and "@" in str(place.value):
             sections.notes.append(
                 f"the user and password in the address from {place.source} are not used; "
                 "the token is"
             )
     return Config(
         **values,
+        proxy=_part_proxy(proxy),
         run=RunDefaults(**run),
+        eco=Eco(**eco),
         profile=chosen,
         exposed=sections.exposed,
         notes=tuple(sections.notes),
     )
+
+
+def _part_proxy(found: Table) -> Proxy:
+    """Take the credentials out of the address, where many a site writes them."""
+    from urllib.parse import unquote
+
+    front, _, host = str(found.get("url") or "").rpartition("@")
+    if front:
+        scheme, _, credentials = front.partition("://")
+        return Proxy(**{"auth": unquote(credentials), **found, "url": f"{scheme}://{host}"})
+    return Proxy(**found)
 
 
 class _Place(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -114,11 +114,27 @@ def read_files(cwd: Path | None, home: Path | None) -> Sections:
         if file.suffix == ".ini":
             sections.notes.append(f"{file} is of the old format; move its settings to simvue.toml")
         servers = [tables.get("server"), *_profiles(tables)]
-        if any(isinstance(server, dict) and server.get("token") for server in servers):
+        if any(isinstance(server, dict) and _holds_secret(server) for server in servers):
             # The group may share a file on purpose; the whole machine never does.
             sections.exposed = file if file.stat().st_mode & stat.S_IROTH else None
         break
     return sections
+
+
+def _holds_secret(server: Table) -> bool:
+    return bool(server.get("token") or server.get("proxy_auth") or "@" in str(server.get("proxy")))
+
+
+def find_file(names: Sequence[str], *, in_home: bool = True) -> Path | None:
+    """Return the first file of one of those names, from the working directory up, or at home."""
+    here = Path.cwd()
+    directories = [here, *here.parents]
+    homes = [Path(os.path.expanduser("~"))] if in_home else []
+    for name in names:
+        for directory in (*directories, *homes):
+            if (directory / name).is_file():
+                return directory / name
+    return None
 
 
 def _profiles(tables: Table) -> list[object]:

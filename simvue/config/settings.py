@@ -50,6 +50,16 @@ def _interval(value: object, base: Path) -> float:
     return seconds
 
 
+def _amount(value: object, base: Path) -> float:
+    try:
+        amount = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        amount = math.nan
+    if not 0 < amount < math.inf:
+        raise ValueError(f"must be a number more than 0, not {value!r}")
+    return amount
+
+
 _UNITS: Final = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 _SIZE_MIN: Final = 256 << 10
@@ -123,6 +133,21 @@ def _token(value: object, base: Path) -> str:
     return token
 
 
+def _recorded(value: object, base: Path) -> bool:
+    # The file says what is recorded, and the variables of the official client what is not.
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, str):
+        raise ValueError(f"must be true or false, not {value!r}")
+    return value.strip().lower() in ("", "0", "false", "no")
+
+
+def _switch(value: object, base: Path) -> bool:
+    if isinstance(value, bool) or value in ("true", "false"):
+        return value in (True, "true")
+    raise ValueError(f"must be true or false, not {value!r}")
+
+
 def _url(value: object, base: Path) -> str:
     from urllib.parse import urlsplit
 
@@ -138,6 +163,48 @@ def _url(value: object, base: Path) -> str:
         host = f"[{host}]"
     path = parts.path.rstrip("/").removesuffix("/api").rstrip("/")
     return f"{parts.scheme}://{host}{f':{port}' if port is not None else ''}{path}"
+
+
+DIRECT: Final = "none"
+"""What stands for no proxy at all, where the environment names one."""
+
+
+def _proxy(value: object, base: Path) -> str:
+    from urllib.parse import urlsplit
+
+    text = _text(value, base).strip().rstrip("/")
+    if text == DIRECT:
+        return text
+    text = text if "://" in text else f"http://{text}"
+    try:
+        parts = urlsplit(text)
+        is_address = parts.scheme in ("http", "https") and parts.hostname and not parts.path
+        _ = parts.port  # which is read, and may be none, only now
+    except ValueError:
+        is_address = False
+    if not is_address:
+        # Redacted, because people write the password into it.
+        raise ValueError(
+            f"must be {DIRECT!r} or look like http://proxy.example.org:3128, "
+            f"not {_redacted(text.partition('://')[2])!r}"
+        )
+    return text
+
+
+def _credentials(value: object, base: Path) -> str:
+    # Whatever is wrong with it, the message must not repeat it.
+    if not isinstance(value, str) or value.find(":") < 1:
+        raise ValueError("must be a text like user:password")
+    if not all(" " <= character <= "~" for character in value):
+        raise ValueError("holds a line break or a letter beyond ASCII; copy it again")
+    return value
+
+
+def _hosts(value: object, base: Path) -> tuple[str, ...]:
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"must be a list of host names, not {value!r}")
+    return tuple(name.strip().lower() for name in names if name.strip())
 
 
 def _redacted(url: str) -> str:
@@ -162,12 +229,33 @@ SETTINGS: Final = (
     Setting("url", "server.url", "SIMVUE_URL", _url),
     Setting("token", "server.token", "SIMVUE_TOKEN", _token),
     Setting("ca_file", f"{_CERTIFICATES}.server_ca_cert", "SIMVUE_SERVER_CA_CERTIFICATE", _path),
+    Setting("proxy.url", "server.proxy", "SIMVUE_PROXY", _proxy),
+    Setting("proxy.auth", "server.proxy_auth", "SIMVUE_PROXY_AUTH", _credentials),
+    Setting("proxy.exceptions", "server.no_proxy", "SIMVUE_NO_PROXY", _hosts),
     Setting("cache", "offline.cache", "SIMVUE_OFFLINE_DIRECTORY", _path),
     Setting("run.name", "run.name", None, _name),
     Setting("run.description", "run.description", None, _text),
     Setting("run.tags", "run.tags", None, _tags),
     Setting("run.folder", "run.folder", None, _folder),
     Setting("run.metadata", "run.metadata.custom", None, _metadata),
+    Setting(
+        "run.environment",
+        "run.metadata.environment",
+        "SIMVUE_DISABLE_ENVIRONMENT_METRICS",
+        _recorded,
+    ),
+    Setting("run.git", "run.metadata.git", "SIMVUE_DISABLE_GIT_METRICS", _recorded),
+    Setting("run.system", "run.metadata.system", "SIMVUE_DISABLE_SYSTEM_METRICS", _recorded),
+    Setting("resources", "metrics.resources", "SIMVUE_DISABLE_RESOURCES_METRICS", _recorded),
+    Setting("resources_interval", "metrics.system_metrics_interval", None, _interval),
+    Setting("emissions", "metrics.enable_emission_metrics", None, _switch),
+    Setting("eco.token", "eco.co2_signal_api_token", None, _token),
+    Setting("eco.zone", "eco.zone", None, _text),
+    Setting("eco.co2_intensity", "eco.co2_intensity", None, _amount),
+    Setting("eco.refresh_interval", "eco.intensity_refresh_interval", None, _interval),
+    Setting("eco.cpu_power", "eco.cpu_thermal_design_power", None, _amount),
+    Setting("eco.cpu_cores", "eco.cpu_n_cores", None, _amount),
+    Setting("eco.gpu_power", "eco.gpu_thermal_design_power", None, _amount),
     Setting("buffer_size", "queue.buffer_size", "SIMVUE_BUFFER_SIZE", _size),
     Setting("policy", "queue.policy", "SIMVUE_QUEUE_POLICY", _choice("wait", "drop")),
     Setting("shipper", "shipper.start", "SIMVUE_SHIPPER", _choice("auto", "external")),
@@ -185,18 +273,7 @@ WITHOUT_EFFECT: Final = frozenset(
         "server.certificates.client_key",
         "run.mode",
         "run.record_shell_vars",
-        "run.metadata.environment",
-        "run.metadata.git",
-        "run.metadata.system",
         "run.metadata.record_shell_vars",
-        "metrics.system_metrics_interval",
-        "metrics.enable_emission_metrics",
-        "eco.co2_signal_api_token",
-        "eco.cpu_thermal_design_power",
-        "eco.cpu_n_cores",
-        "eco.gpu_thermal_design_power",
-        "eco.intensity_refresh_interval",
-        "eco.co2_intensity",
         "client.debug",
     }
 )
