@@ -409,6 +409,13 @@ cdef class Writer:
         """Disable: log calls record nothing and return True."""
         self.silent = True
 
+    def _log_arrays(self, metrics, step, time, timestamp):
+        """Log the arrays among *metrics*; return what is left, all numbers, and whether they were written.
+
+        For a subclass: here nothing takes arrays, and what is no number is refused.
+        """
+        return as_plain(metrics), True
+
     cdef bint absent(self, str method) except -1:
         """Say what a log call without an open run does: True in silence, else raise."""
         if not self.silent:
@@ -434,6 +441,7 @@ cdef class Writer:
         cdef Row *row = &_row
         cdef Stream stream = self.metrics
         cdef int64_t number
+        cdef bint written = True
         if stream is None:
             return self.absent("log_metrics")
         if type(metrics) is not dict:
@@ -446,8 +454,17 @@ cdef class Writer:
             timestamp = as_microseconds(timestamp)
         while True:
             if not gather_values(<dict>metrics, row):
-                metrics = as_plain(<dict>metrics)
-                learn_names(<dict>metrics)
+                try:
+                    metrics = as_plain(<dict>metrics)
+                    learn_names(<dict>metrics)
+                except InvalidValueError:
+                    # Arrays are no numbers; they leave by another road, and the rest goes on.
+                    number = self.next_step if number < 0 else number
+                    metrics, written = self._log_arrays(metrics, number, time, timestamp)
+                    learn_names(<dict>metrics)
+                    if not metrics:
+                        self.next_step += 1
+                        return written
                 continue
             if row.count == 0:
                 return True
@@ -459,7 +476,7 @@ cdef class Writer:
                 put_timestamp(row.timestamp, <int64_t>timestamp)
             if append(&stream.place, row):
                 self.next_step += 1
-                return True
+                return written
             # Other threads may log while this one waits: the row is then gathered anew.
             if not stream.make_room(row.size_max):
                 self.next_step += 1

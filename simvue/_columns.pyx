@@ -632,7 +632,7 @@ cdef inline bint read_timestamp(
         d.clock[0] = little64(text)
         d.clock[1] = little64(text + 8)
         d.clock[2] = little64(text + 11)
-    if size == 26 and text[19] == c".":
+    if size == 26 and text[19] == c"." and text[25] != c"Z":
         # Eight characters at once: the last digit of the second and the dot become zeros.
         digits = (little64(text + 18) & ~0xFFFFULL) | 0x3030
         if ((digits & 0xF0F0F0F0F0F0F0F0ULL) != 0x3030303030303030ULL

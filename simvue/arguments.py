@@ -47,7 +47,7 @@ def check_folder(folder: object) -> str:
 
 def check_tags(tags: object) -> list[str]:
     """Check tags, any iterable of texts but a text."""
-    return _check_texts("tag", tags)
+    return check_texts("tag", tags)
 
 
 def check_text(what: str, text: object) -> str | None:
@@ -85,6 +85,41 @@ def plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} is not a number, text, list or dict")
 
 
+def check_pid(pid: object) -> int:
+    """Check the number of a process that is there."""
+    if isinstance(pid, bool) or not isinstance(pid, int) or not os.path.exists(f"/proc/{pid}"):
+        raise InvalidValueError(f"pid is the number of a process that runs here; got {pid!r:.100}")
+    return pid
+
+
+def wanted_resources(
+    before: Mapping[str, Any],
+    interval: object,
+    disabled: bool | None,
+    emissions: bool | None,
+) -> dict[str, Any]:
+    """Add to *before* what a run is told of how its use of the machine is measured."""
+    wanted = dict(before)
+    if interval is not None:
+        if disabled:
+            raise InvalidValueError("an interval is of no use where resource metrics are disabled")
+        number = interval if isinstance(interval, (int, float)) else math.nan
+        if isinstance(interval, bool) or not 0 < number < math.inf:
+            raise InvalidValueError(
+                f"system_metrics_interval is seconds, more than 0; got {interval!r:.100}"
+            )
+        wanted["resources_interval"] = float(number)
+    if disabled is not None:
+        wanted["resources"] = not disabled
+    if emissions is not None:
+        if before.get("emissions") and not emissions:
+            raise InvalidValueError("emission metrics cannot be switched off again")
+        wanted["emissions"] = emissions
+    if wanted.get("emissions") and not wanted.get("resources", True):
+        raise InvalidValueError("emission metrics are made of resource metrics: enable these, too")
+    return wanted
+
+
 def check_timeout(timeout: object) -> int | None:
     """Check the silence after which a run is lost, in seconds; None for never."""
     if timeout is None:
@@ -120,7 +155,7 @@ def parse_span(text: object) -> int | None:
 def parse_visibility(visibility: object) -> dict[str, Any]:
     """Return who may see the run, as the wire has it."""
     if isinstance(visibility, list):
-        users = _check_texts("user", visibility)
+        users = check_texts("user", visibility)
     elif visibility in (None, "public", "tenant"):
         users = []
     else:
@@ -134,7 +169,7 @@ def shell_variables(patterns: object) -> dict[str, str]:
     """Return the environment's variables that match one of *patterns*, names or globs."""
     import fnmatch
 
-    wanted = _check_texts("variable", patterns)
+    wanted = check_texts("variable", patterns)
     return {
         name: value
         for name, value in os.environ.items()
@@ -142,7 +177,8 @@ def shell_variables(patterns: object) -> dict[str, str]:
     }
 
 
-def _check_texts(what: str, texts: object) -> list[str]:
+def check_texts(what: str, texts: object) -> list[str]:
+    """Check a list of texts, each of which is a *what*."""
     if isinstance(texts, str) or not isinstance(texts, Iterable):
         raise InvalidValueError(f"{what}s are given as a list of texts; got {texts!r:.100}")
     checked = list(texts)

@@ -1,4 +1,4 @@
-"""What a run records unasked about where it runs and what launched it.
+"""What a run records unasked about where it runs, what runs, and what launched it.
 
 Read from files and the environment; no process is started.
 """
@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
+from simvue.config import RunDefaults
+from simvue.environment import describe_environment
 from simvue.launch import Launch
+from simvue.repository import describe_repository
 
 
 def system() -> dict[str, Any]:
@@ -27,6 +31,21 @@ def system() -> dict[str, Any]:
         "cpu": {"arch": uname.machine, "processor": _processor()},
         "gpu": {},
     }
+
+
+def surroundings(config: RunDefaults) -> dict[str, Any]:
+    """Return what the metadata of a run say of the code that runs, as far as *config* wants it.
+
+    ``git`` is the repository around the working directory; ``python``, ``rust``, ``julia`` and
+    ``javascript`` have the packages.
+    """
+    directory = Path(_working_directory())
+    found: dict[str, Any] = {}
+    if config.environment:
+        found |= describe_environment(directory)
+    if config.git and (repository := describe_repository(directory)):
+        found["git"] = repository
+    return found
 
 
 def launched_by(launch: Launch) -> dict[str, Any]:

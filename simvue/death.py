@@ -91,11 +91,19 @@ def _memory_events(pid: int) -> Path | None:
         lines = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
-    path = next((line[3:] for line in lines if line.startswith("0::")), None)
-    if path is None:
-        return None
-    events = Path("/sys/fs/cgroup") / path.lstrip("/") / "memory.events"
-    return events if events.exists() else None
+    groups = Path("/sys/fs/cgroup")
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            events = groups / path.lstrip("/") / "memory.events"
+        elif "memory" in controllers.split(","):
+            # The first version of control groups, on older clusters.
+            events = groups / "memory" / path.lstrip("/") / "memory.oom_control"
+        else:
+            continue
+        if events.exists():
+            return events
+    return None
 
 
 def _oom_kills(pid: int) -> int:

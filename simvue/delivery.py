@@ -5,6 +5,7 @@ The shipper and ``simvue ship`` both send through here, live rows and spooled on
     2xx 409          DONE         stored, or known already
     401 403          REFUSED      the token; tried again every minute
     404              UNKNOWN_RUN  register it again, then send again
+    (a reconnect)    UNRESOLVED   there is no such run yet, or several: kept until there is one
     410              GONE         the run was deleted: set aside
     413              TOO_LARGE    a proxy's limit: sent in smaller parts; where even a few rows are
                                   too large, as REFUSED
@@ -15,8 +16,6 @@ The shipper and ``simvue ship`` both send through here, live rows and spooled on
 from __future__ import annotations
 
 import enum
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,13 +28,12 @@ from simvue.wire import (
     WRITER_HEADER,
     Kind,
     body_header,
-    is_id,
     rows_header,
     run_of_body,
 )
 
-_PART_ROWS_MAX: Final = 10_000
-_PART_SIZE_MAX: Final = 900_000
+PART_ROWS_MAX: Final = 10_000
+PART_SIZE_MAX: Final = 900_000
 """Within what other Simvue servers take (16,000 rows) and proxies let through (1 MB); they
 know no row numbers, so what they stored before a failure they store again."""
 
@@ -50,6 +48,7 @@ class Outcome(enum.Enum):
     DONE = enum.auto()
     REFUSED = enum.auto()
     UNKNOWN_RUN = enum.auto()
+    UNRESOLVED = enum.auto()
     GONE = enum.auto()
     TOO_LARGE = enum.auto()
     REJECTED = enum.auto()
@@ -91,13 +90,13 @@ def deliver_body(
 ) -> Reply:
     """Send the rows *first* to *end* of a writer; ``kind`` is metrics or events.  Never raises."""
     try:
-        unknown = _get_to_know(remote)
+        unknown = get_to_know(remote)
         if unknown is not None:
             return unknown
         rows_max = end - first
         if "rows" not in remote.features:
-            rows_max = _PART_ROWS_MAX
-            remote.body_size_max = min(remote.body_size_max, _PART_SIZE_MAX)
+            rows_max = PART_ROWS_MAX
+            remote.body_size_max = min(remote.body_size_max, PART_SIZE_MAX)
         while True:
             reply = _deliver_parts(remote, kind, writer, first, end, body, rows_max)
             if reply.outcome is not Outcome.TOO_LARGE or remote.body_size_max < _PART_SIZE_MIN:
@@ -109,75 +108,12 @@ def deliver_body(
         return Reply(Outcome.LATER, str(trouble))
 
 
-def deliver_call(remote: Remote, run: str, call: Mapping[str, Any]) -> Reply:
-    """Carry out one call on *run*; doing it twice changes nothing.  Never raises.
-
-    ``open`` creates the run or, without ``run``, changes one that is there; ``update`` is a
-    partial update, ``tags`` adds to the tags there are, ``event`` is one of the
-    shipper's own, ``end`` says that no more follows.
-    """
-    try:
-        if call["call"] == "open" and call.get("run") is not None:
-            return _create(remote, call["run"])
-        if call["call"] == "tags":
-            return _add_tags(remote, run, call["tags"])
-        if call["call"] == "event":
-            body = body_header(run, "events", 1) + msgpack.packb(call["event"])
-            return deliver_body(remote, "events", call["writer"], 0, 1, body)
-        if not call.get("changes"):
-            return Reply(Outcome.DONE)
-        reply = judge(remote.send("PUT", route("runs", run), json=call["changes"]))
-        if call["call"] == "open" and reply.outcome is Outcome.UNKNOWN_RUN:
-            # There is nothing to register: the run that was to be continued is not there.
-            return Reply(Outcome.REJECTED, reply.detail)
-        return reply
-    except ServerError as trouble:
-        return Reply(Outcome.LATER, str(trouble))
-
-
 def deliver_heartbeat(remote: Remote, run: str) -> Reply:
     """Say that *run* is alive.  Never raises."""
     try:
         return judge(remote.send("PUT", route("runs", run, "heartbeat")))
     except ServerError as trouble:
         return Reply(Outcome.LATER, str(trouble))
-
-
-def find_run(remote: Remote, name: str) -> Reply:
-    """Look *name* up for a reconnect: DONE with ``id`` and ``name``, or REJECTED with a reason.
-
-    The run of that id if there is one, else the newest in ``created`` of that name, else the
-    only run of that name.  Never raises.
-    """
-    query = {
-        "filters": json.dumps([f"name == {name}"]),
-        "sorting": '[{"id": "created", "desc": true}]',
-        "count": 100,
-        "start": 0,
-    }
-    try:
-        if is_id(name):
-            reply = judge(remote.send("GET", route("runs", name)))
-            if reply.outcome is Outcome.DONE:
-                return Reply(Outcome.DONE, content={"id": name, "name": reply.content["name"]})
-        reply = judge(remote.send("GET", "/runs", params=query))
-    except ServerError as trouble:
-        return Reply(Outcome.LATER, str(trouble))
-    if reply.outcome is not Outcome.DONE:
-        return reply
-    runs = reply.content["data"]
-    waiting = [run for run in runs if run["status"] == "created"]
-    if waiting:
-        return Reply(Outcome.DONE, content={"id": waiting[0]["id"], "name": name})
-    if len(runs) == 1:
-        return Reply(Outcome.DONE, content={"id": runs[0]["id"], "name": name})
-    if not runs:
-        return Reply(Outcome.REJECTED, f"there is no run named {name!r}")
-    ids = ", ".join(run["id"] for run in runs[:5])
-    return Reply(
-        Outcome.REJECTED,
-        f"{len(runs)} runs are named {name!r} and none is waiting to start; reconnect by id: {ids}",
-    )
 
 
 def cut_rows(body: bytes, start: int, rows_max: int, size_max: int) -> list[tuple[int, int]]:
@@ -229,7 +165,7 @@ def _deliver_parts(
     return reply
 
 
-def _get_to_know(remote: Remote) -> Reply | None:
+def get_to_know(remote: Remote) -> Reply | None:
     """Ask the server once which additions it has; its reply if it does not say."""
     answer = remote.probe()
     if answer is None or answer.ok:
@@ -239,23 +175,3 @@ def _get_to_know(remote: Remote) -> Reply | None:
         return reply
     # Whatever else it says, it is not yet the server that these rows are for.
     return Reply(Outcome.LATER, f"{remote.url} answers {reply.detail}", None, reply.retry_after)
-
-
-def _create(remote: Remote, run: Mapping[str, Any]) -> Reply:
-    unknown = _get_to_know(remote)
-    if unknown is not None:
-        return unknown
-    if "run-id" not in remote.features:
-        # Such a server names the run itself, and wants the folder made before it.
-        judge(remote.send("POST", "/folders", json={"path": run["folder"]}))
-        run = {key: value for key, value in run.items() if key != "id"}
-    return judge(remote.send("POST", "/runs", json=run))
-
-
-def _add_tags(remote: Remote, run: str, tags: list[str]) -> Reply:
-    reply = judge(remote.send("GET", route("runs", run)))
-    if reply.outcome is not Outcome.DONE:
-        return reply
-    there = reply.content.get("tags") or []
-    union = [*there, *(tag for tag in dict.fromkeys(tags) if tag not in there)]
-    return judge(remote.send("PUT", route("runs", run), json={"tags": union}))

@@ -10,8 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from simvue.config import Proxy
 from simvue.delivery import Outcome, Reply
+from simvue.registrations import Registrations
 from simvue.remote import Remote
+from simvue.stream import Event, Stream
+from simvue.uploads import UPLOADS_MAX, Uploads
 
 IN_FLIGHT_MAX: Final = 8
 """Requests on the way to one server: the small ones of many ranks share one of its commits."""
@@ -35,7 +39,11 @@ class Job:
 
     send: Callable[[Remote], Reply]
     then: Callable[[Reply], None]
-    size: int
+    size: int | None
+    """Bytes that go out, where they are many; None for an upload, which is counted apart."""
+
+
+Hear = Callable[["Destination", Event], None]
 
 
 class Destination:
@@ -56,15 +64,21 @@ class Destination:
         self._failures = 0
         self._wake = wake
         self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._long_jobs: queue.SimpleQueue[Job] | None = None
+        self.uploads = Uploads(self._start_upload)
+        self.registrations = Registrations(self.submit)
         self._replies: deque[tuple[Job, Reply]] = deque()
-        remote = Remote(
+        self._stream: Stream | None = None
+        self._events: deque[tuple[Hear, Event]] = deque()
+        self._remote = Remote(
             self.url,
             server["token"],
             token_source=server.get("token_source"),
             ca_file=server.get("ca_file"),
+            proxy=Proxy(*server.get("proxy", ())),
         )
         for _ in range(IN_FLIGHT_MAX):
-            threading.Thread(target=self._send, args=(remote,), daemon=True).start()
+            self._start_thread(self._jobs)
 
     def is_ready(self, now: float) -> bool:
         """Whether it takes a job: after a failure one at a time, and not before its time."""
@@ -87,16 +101,35 @@ class Destination:
         self._size_in_flight += size
         self._jobs.put(Job(send, then, size))
 
+    def listen(self, hear: Hear) -> None:
+        """Have *hear* called, at a later ``collect``, with each event that the server sends.
+
+        Opens the stream the first time; it keeps nobody busy.
+        """
+        if self._stream is None:
+
+            def take(event: Event) -> None:
+                self._events.append((hear, event))
+                self._wake()
+
+            self._stream = Stream(self._remote, take)
+
     def collect(self, now: float) -> bool:
-        """Act on the replies that came; True if there were any."""
+        """Act on the replies and events that came; True if there were any replies."""
         moved = False
+        while self._events:
+            hear, event = self._events.popleft()
+            hear(self, event)
         while self._replies:
             job, reply = self._replies.popleft()
-            self.in_flight -= 1
-            self._size_in_flight -= job.size
-            self._learn(reply, now)
+            if job.size is not None:
+                self.in_flight -= 1
+                self._size_in_flight -= job.size
+                self._learn(reply, now)
             job.then(reply)
             moved = True
+        if not self.is_waiting(now):
+            self.uploads.step(now)
         return moved
 
     def _learn(self, reply: Reply, now: float) -> None:
@@ -115,16 +148,29 @@ class Destination:
             self.refused = True
             self.trouble = reply.detail
             self.retry_at = now + REFUSED_S
-        else:
+        elif self.refused or not self.is_waiting(now):
+            # Of one that was under way beside a failure, the success ends no wait: the server
+            # may have asked for it.
             self.refused = False
             self.trouble = ""
             self._failures = 0
 
-    def _send(self, remote: Remote) -> None:
+    def _start_upload(self, send: Callable[[Remote], Reply], then: Callable[[Reply], None]) -> None:
+        if self._long_jobs is None:
+            # Most shippers never have one to send.
+            self._long_jobs = queue.SimpleQueue()
+            for _ in range(UPLOADS_MAX):
+                self._start_thread(self._long_jobs)
+        self._long_jobs.put(Job(send, then, None))
+
+    def _start_thread(self, jobs: queue.SimpleQueue[Job]) -> None:
+        threading.Thread(target=self._send, args=(jobs,), daemon=True).start()
+
+    def _send(self, jobs: queue.SimpleQueue[Job]) -> None:
         while True:
-            job = self._jobs.get()
+            job = jobs.get()
             try:
-                reply = job.send(remote)
+                reply = job.send(self._remote)
             except Exception as error:  # noqa: BLE001 - part of the shipper's process boundary
                 # A fault of ours must not end sending for good: tried again like an outage.
                 reply = Reply(Outcome.LATER, f"{type(error).__name__}: {error}")

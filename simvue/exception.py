@@ -55,5 +55,9 @@ class ServerError(RuntimeError):
         self.status = status
 
 
+ObjectDispatchError = ServerError
+"""The official package's name for an object that the server did not take."""
+
+
 class StoreError(RuntimeError):
     """The store of the server cannot be opened or written; the message is one clear sentence."""

@@ -87,8 +87,10 @@ def examine_file(path: Path) -> FileState:
             elif content.kind is RecordKind.CALL:
                 found.calls += 1
                 found.rows.setdefault(content.run, 0)
-                if content.call.get("call") == "open" and content.call.get("run"):
-                    found.names[content.run] = str(content.call["run"].get("name") or "")
+                if content.call.get("call") == "open":
+                    name = (content.call.get("run") or {}).get("name") or content.call.get("find")
+                    if name:
+                        found.names[content.run] = str(name)
             else:
                 rows = found.rows.get(content.run, 0)
                 found.rows[content.run] = rows + content.end - content.first

@@ -46,6 +46,10 @@ WAIT_MS_MAX: Final = 1000
 """How long a full queue waits without any progress by the shipper: longer than its flush and
 one slow request, shorter than a person's patience with a simulation."""
 
+ASK_AGAIN_S: Final = 0.02
+"""How long a writer that could not grow takes no for an answer.  To ask the file system costs
+some 50 us, so that many drops would slow the simulation down; this is one in 400 at most."""
+
 _WAIT_SLICE_S: Final = 0.0005
 """Half of the shipper's fastest poll, so a freed segment is seen soon and signals are served."""
 
@@ -90,13 +94,17 @@ class Queue:
         self._left: list[Segment] = []
         self._made = 0
         self._stalled = False
+        # Until when, and from which size on, a row is dropped unless a segment comes back.
+        self._full_until = 0.0
+        self._full_size = 0
         self._told = False
         self._rolling = threading.RLock()
 
     def roll(self, stream: Stream, size: int) -> bool:
         """Put a segment in place that has room for a row of *size* bytes; False: drop the row.
 
-        The only system calls on the road of a row stand here, once a segment.
+        The system calls on the road of a row stand here: once a segment, and while rows are
+        dropped once in ASK_AGAIN_S.
         """
         if self._pid != os.getpid():
             self._begin()
@@ -105,6 +113,8 @@ class Queue:
             if stream.fits(size):
                 # Another thread rolled while this one waited for the lock.
                 return True
+            if self._is_known_full(size):
+                return False
             full = stream.segment
             if stream.seal():
                 self._on_roll()
@@ -112,10 +122,11 @@ class Queue:
             if self._switch(stream, full, size) or self._grow(stream, full, size):
                 self._stalled = False
                 return True
-            if self.policy != "drop" and not self._stalled and self._segments:
+            if self._is_patient:
                 self._stalled = not self._wait(stream, full, size)
                 if not self._stalled:
                     return True
+            self._full_until, self._full_size = time.monotonic() + ASK_AGAIN_S, size
         self._tell_of_drops()
         return False
 
@@ -130,6 +141,23 @@ class Queue:
         if self._pid != os.getpid():
             return False
         return any(segment.owed for segment in (*self._segments, *self._left))
+
+    @property
+    def _is_patient(self) -> bool:
+        """Whether a row that finds no room waits for some."""
+        return self.policy != "drop" and not self._stalled and bool(self._segments)
+
+    def _is_known_full(self, size: int) -> bool:
+        """Whether a row of *size* bytes was refused just now, would not wait, and nothing changed.
+
+        Reads memory and a clock: what a dropped row costs, it costs its simulation.
+        """
+        return (
+            size >= self._full_size
+            and not self._is_patient
+            and time.monotonic() < self._full_until
+            and not any(s.is_free and s.capacity >= size for s in self._segments)
+        )
 
     def _tell_of_drops(self) -> None:
         if not self._told:

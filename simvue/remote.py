@@ -3,7 +3,7 @@
 ::
 
     send    one attempt; any status is an answer, only silence raises     the shipper, which
-                                                                          has its own patience
+    listen  one stream of events, until it ends                           has its own patience
     get · put · post · delete   a few attempts, then the matching error   Client
 
 Nothing on the road of a metric imports this module: requests costs a simulation 90 ms and
@@ -12,28 +12,32 @@ Nothing on the road of a metric imports this module: requests costs a simulation
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import random
+import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from json import dumps, loads
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from typing import Any, BinaryIO, Final
+from urllib.parse import quote, urljoin, urlsplit
 
 import msgpack
 import orjson
 import requests
 from requests.adapters import HTTPAdapter
 
+from .config import Proxy
 from .exception import ConfigurationError, ObjectNotFoundError, ServerError, UnauthorisedError
-from .trouble import why_silent
+from .proxies import address_for, is_loopback, proxies_for
+from .trouble import why_proxy_refuses, why_silent
 from .version import __version__
-from .wire import BODY_SIZE_MAX, MSGPACK, is_id
+from .wire import BODY_SIZE_MAX, EVENT_STREAM, KEEP_ALIVE_S, MSGPACK, ROWS_HEADER, is_id
 
 USER_AGENT: Final = f"simvue-python/{__version__}"
 
@@ -46,6 +50,10 @@ WAIT_S_MAX: Final = 8.0
 """Waits of 0.5, 1, 2 and 4 seconds at most, each cut at random: enough for a server that
 restarts, and less than the patience of somebody at a prompt."""
 
+_STORED_S: Final = 16 << 20
+"""Bytes a second that a server is given to check and keep a file before it answers; chosen: less
+than a disk of 20 years ago."""
+
 _PAUSE_S_MAX: Final = 30.0
 """The longest Retry-After that a person at a prompt is made to wait for."""
 
@@ -56,23 +64,37 @@ _TEXT_MAX: Final = 300
 """Characters of a foreign error page that a message repeats; chosen: four lines."""
 
 
+_DOWNLOAD_SILENCE_S: Final = 30.0
+"""Silence within a file longer than this is an end; chosen: a disk that wakes up takes 10."""
+
+_DOWNLOAD_SIZE: Final = 1 << 20
+"""Bytes of a file in memory at once (chosen)."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """What the server said to one request.
 
     ``content`` is decoded JSON or msgpack, None where there is neither; ``detail`` the server's
-    words for an error, empty for a success; ``retry_after`` seconds, if it asked for patience.
+    words for an error, empty for a success; ``retry_after`` seconds, if it asked for patience;
+    ``date`` when it answered by its own clock, in seconds since the epoch.
     """
 
     status: int
     content: Any
     detail: str
     retry_after: float | None
+    date: float | None = None
 
     @property
     def ok(self) -> bool:
         """Whether the request succeeded."""
         return 200 <= self.status < 300
+
+    @property
+    def exists(self) -> bool:
+        """Whether the server has what was to be made, and says under which id."""
+        return self.status == 409 and isinstance(self.content, dict) and "id" in self.content
 
 
 def route(*segments: str) -> str:
@@ -94,6 +116,7 @@ class Remote:
         *,
         token_source: str | None = None,
         ca_file: Path | str | None = None,
+        proxy: Proxy | None = None,
         timeout: float = TIMEOUT_S,
         wait: float = WAIT_S,
     ) -> None:
@@ -101,8 +124,12 @@ class Remote:
         if not token or not all("!" <= character <= "~" for character in token):
             raise ConfigurationError(f"the token from {token_source or 'the caller'} is malformed")
         self.url = url
+        self.ca_file = ca_file
+        self.proxy = proxy or Proxy()
         self.body_size_max = BODY_SIZE_MAX
         """Bytes that the server, or a proxy before it, lets through; lowered by who finds out."""
+        self.grids: dict[str, str] = {}
+        """The server's ids of the grids of runs, by run and definition, of those sent to it."""
         self._token = token
         self._token_source = token_source
         self._verify = str(ca_file) if ca_file else True
@@ -161,16 +188,130 @@ class Remote:
                 headers=sent,
                 timeout=seconds,
                 allow_redirects=False,
-                # With every request: a session's own setting gives way to REQUESTS_CA_BUNDLE.
+                # With every request: a session's own settings give way to REQUESTS_CA_BUNDLE and
+                # HTTPS_PROXY.
                 verify=self._verify,
+                proxies=proxies_for(self.proxy, self.url),
             )
         except OSError as trouble:  # every exception of requests is one
-            reason = why_silent(trouble, seconds)
+            reason = why_silent(trouble, seconds, address_for(self.proxy, self.url))
             raise ServerError(f"{self.url} does not answer: {reason}") from None
         return self._read(response)
 
+    def listen(self, path: str, params: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        """Open the stream of events at *path*, and yield the name and content of each as it comes.
+
+        Ends when the server ends it.  Raises ServerError where it does not answer, breaks off, or
+        says nothing for longer than three times the KEEP_ALIVE_S it promised; UnauthorisedError
+        where it refuses the token.
+        """
+        silence = 3 * KEEP_ALIVE_S
+        try:
+            with self._own_session().get(
+                f"{self.url}/api{path}",
+                params=params,
+                # Compressed, an event would wait for the next ones to fill a block.
+                headers={"Accept": EVENT_STREAM, "Accept-Encoding": "identity"},
+                timeout=(self._timeout, silence),
+                allow_redirects=False,
+                verify=self._verify,
+                proxies=proxies_for(self.proxy, self.url),
+                stream=True,
+            ) as response:
+                if not response.headers.get("Content-Type", "").startswith(EVENT_STREAM):
+                    raise self._error("GET", path, self._read(response))
+                name = ""
+                # Byte by byte: a larger read waits until so much has come.
+                for line in response.iter_lines(chunk_size=1):
+                    field, _, value = line.decode("utf-8", "replace").partition(": ")
+                    if field == "event":
+                        name = value
+                    elif field == "data":
+                        yield name, loads(value)
+        except OSError as trouble:
+            reason = why_silent(trouble, silence, address_for(self.proxy, self.url))
+            raise ServerError(f"{self.url} does not answer: {reason}") from None
+        except ValueError as trouble:
+            raise ServerError(f"{self.url} sends events that are none: {trouble}") from None
+
+    def upload(
+        self, url: str, file: BinaryIO, size: int, fields: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Send the *size* bytes of *file* to *url*, as a server or a store of objects asked for.
+
+        By PUT, or as a form with *fields* in front of them (S3's presigned POST); a part of the
+        file is in memory at a time.  The token stays here: the address has a signature of its own.
+        Whatever the answer holds is no more than its ``detail``.  Raises as ``send`` does.
+        """
+        body: BinaryIO | _Form | bytes = file if size else b""
+        headers = {"User-Agent": USER_AGENT}
+        if fields:
+            body = _Form(file, size, fields)
+            headers["Content-Type"] = body.content_type
+        seconds = self._timeout + size / _STORED_S
+        target = urljoin(f"{self.url}/api/", url)
+        try:
+            # A session of its own, without our authorisation: requests must not add it.
+            with requests.Session() as session:
+                session.trust_env = self._session.trust_env
+                session.auth = lambda request: request
+                response = session.request(
+                    "POST" if fields else "PUT",
+                    target,
+                    data=body,
+                    headers=headers,
+                    timeout=(self._timeout, seconds),
+                    allow_redirects=False,
+                    verify=self._verify,
+                    proxies=proxies_for(self.proxy, target),
+                )
+        except OSError as trouble:  # every exception of requests is one
+            host = urlsplit(url).netloc or self.url
+            reason = why_silent(trouble, seconds, address_for(self.proxy, target))
+            raise ServerError(f"{host} does not take a file: {reason}") from None
+        self._check_proxy(response)
+        content, _ = _decode(response)
+        detail = "" if response.ok else _detail(response, content)
+        return Answer(
+            response.status_code, None, detail, _seconds(response.headers.get("Retry-After"))
+        )
+
+    def download(self, url: str) -> Iterator[bytes]:
+        """Yield the bytes at *url*, where a server or a store of objects keeps a file.
+
+        The token stays here: the address has a signature of its own.  Raises ServerError if they
+        do not come, or not whole.
+        """
+        host = urlsplit(url).netloc or self.url
+        target = urljoin(f"{self.url}/api/", url)
+        try:
+            with requests.Session() as session:
+                session.trust_env = self._session.trust_env
+                session.auth = lambda request: request
+                with session.get(
+                    target,
+                    headers={"User-Agent": USER_AGENT},
+                    timeout=(self._timeout, _DOWNLOAD_SILENCE_S),
+                    verify=self._verify,
+                    proxies=proxies_for(self.proxy, target),
+                    stream=True,
+                ) as response:
+                    self._check_proxy(response)
+                    if not response.ok:
+                        raise ServerError(
+                            f"{host} answered the download of a file with "
+                            f"{response.status_code}: {_detail(response, _decode(response)[0])}",
+                            response.status_code,
+                        )
+                    yield from response.iter_content(_DOWNLOAD_SIZE)
+        except OSError as trouble:  # every exception of requests is one
+            why = why_silent(trouble, _DOWNLOAD_SILENCE_S, address_for(self.proxy, target))
+            raise ServerError(f"{host} does not send a file whole: {why}") from None
+
     def _read(self, response: requests.Response) -> Answer:
+        self._check_proxy(response)
         status, retry_after = response.status_code, _seconds(response.headers.get("Retry-After"))
+        date = _moment(response.headers.get("Date"))
         content, decoded = _decode(response)
         if 200 <= status < 300:
             # A captive portal says 200 as well; taken for an answer it would cost rows.
@@ -179,26 +320,43 @@ class Remote:
                     f"{self.url} answers, but not as a Simvue server does: is the address right, "
                     "or a log-in page or proxy in between?"
                 )
-            return Answer(status, content, "", retry_after)
-        return Answer(status, content, _detail(response, content), retry_after)
+            return Answer(status, content, "", retry_after, date)
+        return Answer(status, content, _detail(response, content), retry_after, date)
+
+    def _check_proxy(self, response: requests.Response) -> None:
+        # Taken for an answer of the server it would cost rows.
+        if response.status_code == 407:
+            proxy = address_for(self.proxy, response.url)
+            raise ServerError(f"{self.url} is not reached: {why_proxy_refuses(407, proxy)}")
 
     # ---- A few attempts, for somebody who waits ------------------------------------------
 
-    def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
-        """Return the content at *path*; raises as `delete` does."""
-        return self._ask("GET", path, params=params)
+    def get(self, path: str, params: Mapping[str, Any] | None = None, json: Any = None) -> Any:
+        """Return the content at *path*; raises as `delete` does.
+
+        Only ``/metrics/span`` wants *json* with the question.
+        """
+        return self._ask("GET", path, params=params, json=json)
 
     def put(self, path: str, json: Any = None) -> Any:
         """Update what is at *path*; raises as `delete` does."""
         return self._ask("PUT", path, json=json)
 
-    def post(self, path: str, json: Any, params: Mapping[str, Any] | None = None) -> Any:
-        """Create an object; raises as `delete` does.
+    def post(
+        self,
+        path: str,
+        json: Any = None,
+        params: Mapping[str, Any] | None = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Create an object, described as *json* or as msgpack in *body*; raises as `delete` does.
 
-        Asked again only if the server refused to work on it: after a silence the object may
-        exist, and a second would be made.
+        Where it exists already (409, with its id) that is the answer, too.  Asked again only if
+        the server refused to work on it: after a silence the object may exist, and a second
+        would be made.  But what *headers* number is stored once, however often it is sent.
         """
-        return self._ask("POST", path, json=json, params=params)
+        return self._ask("POST", path, json=json, params=params, body=body, headers=headers)
 
     def delete(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
         """Delete what is at *path*.
@@ -210,26 +368,33 @@ class Remote:
         return self._ask("DELETE", path, params=params)
 
     def _ask(
-        self, method: str, path: str, json: Any = None, params: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        json: Any = None,
+        params: Mapping[str, Any] | None = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Any:
+        is_once = method == "POST" and not (headers and ROWS_HEADER in headers)
         attempt = 0
         while True:
             attempt += 1
             pause: float | None = None
             try:
-                answer = self.send(method, path, json=json, params=params)
+                answer = self.send(
+                    method, path, json=json, params=params, body=body, headers=headers
+                )
             except ServerError:
-                if attempt == ATTEMPTS or method == "POST":
+                if attempt == ATTEMPTS or is_once:
                     raise
             else:
-                if answer.ok:
+                if answer.ok or (method == "POST" and answer.exists):
                     return answer.content
                 if method == "DELETE" and attempt > 1 and answer.status == 404:
                     # An earlier attempt did it, and only its answer was lost.
                     return {}
-                repeatable = answer.status in _REFUSED or (
-                    answer.status >= 500 and method != "POST"
-                )
+                repeatable = answer.status in _REFUSED or (answer.status >= 500 and not is_once)
                 pause = answer.retry_after
                 if attempt == ATTEMPTS or not repeatable or (pause or 0) > _PAUSE_S_MAX:
                     raise self._error(method, path, answer)
@@ -305,7 +470,7 @@ class Remote:
         # which we want none.
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         # A cluster's HTTP_PROXY is for the world outside, and cannot reach this machine.
-        session.trust_env = urlsplit(self.url).hostname not in ("127.0.0.1", "::1", "localhost")
+        session.trust_env = not is_loopback(self.url)
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=8)
         session.mount("http://", adapter)
         session.mount("https://", adapter)
@@ -314,6 +479,34 @@ class Remote:
     def _authorise(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = f"Bearer {self._token}"
         return request
+
+
+# ---- Files --------------------------------------------------------------------------------------
+
+
+class _Form:
+    """A file behind some fields, as a form that is read in parts; requests would hold it whole."""
+
+    def __init__(self, file: BinaryIO, size: int, fields: Mapping[str, str]) -> None:
+        boundary = secrets.token_hex(16)
+        part = f'--{boundary}\r\nContent-Disposition: form-data; name="{{}}"'
+        front = [f"{part.format(name)}\r\n\r\n{value}\r\n" for name, value in fields.items()]
+        front.append(f'{part.format("file")}; filename="file"\r\n\r\n')
+        self.content_type = f"multipart/form-data; boundary={boundary}"
+        end = f"\r\n--{boundary}--\r\n".encode()
+        head = "".join(front).encode()
+        self._parts: list[BinaryIO] = [io.BytesIO(head), file, io.BytesIO(end)]
+        self._size = len(head) + size + len(end)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def read(self, size: int = -1) -> bytes:
+        while self._parts:
+            if block := self._parts[0].read(size):
+                return block
+            self._parts.pop(0)
+        return b""
 
 
 # ---- Answers -----------------------------------------------------------------------------------
@@ -363,8 +556,15 @@ def _seconds(retry_after: str | None) -> float | None:
     try:
         seconds = float(retry_after)
     except ValueError:
-        try:
-            seconds = parsedate_to_datetime(retry_after).timestamp() - time.time()
-        except ValueError:
+        date = _moment(retry_after)
+        if date is None:
             return None
+        seconds = date - time.time()
     return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _moment(date: str | None) -> float | None:
+    try:
+        return parsedate_to_datetime(date).timestamp() if date else None
+    except ValueError:
+        return None

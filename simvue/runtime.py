@@ -4,26 +4,32 @@
 
     /dev/shm/simvue-UID/                           0700, reached by its descriptor only
         <process>.alive                            locked from a process's birth to its death
-        <process>.<run>.<kind>.<writer>.<n>.seg    a segment, see _batch.pxd
+        <process>.<run>.<kind>.<writer>.<n>.seg    a segment, see _batch.pxd; or, where memory
+                                                   is full, a link to one that overflowed
         shipper.sock  shipper.lock  shipper.log    the node's one shipper
         shipper.starting                           locked by whoever starts it
+    $TMPDIR/simvue-UID/                            the same rules
+        <random>.overflow                          a segment on disk, of which there is more
 
 What a file is, is in its name, so a shipper that starts anew learns all from one listing.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import mmap
 import os
 import re
-import stat
 import threading
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from simvue._batch import Segment
 from simvue.exception import ConfigurationError
+from simvue.room import Room, make_room
 from simvue.wire import new_id
 
 Kind = Literal["metrics", "events", "calls"]
@@ -33,21 +39,18 @@ _SEGMENT_NAME: Final = re.compile(
     r"(?P<kind>metrics|events|calls)\.(?P<writer>\w{22})\.\d+\.seg"
 )
 _ALIVE_SUFFIX: Final = ".alive"
+_DRAFT_SUFFIX: Final = ".new"
+_OVERFLOW_SUFFIX: Final = ".overflow"
 _STARTING_NAME: Final = "shipper.starting"
 SOCKET_NAME: Final = "shipper.sock"
 LOCK_NAME: Final = "shipper.lock"
 
 
-class Runtime:
+class Runtime(Room):
     """The directory of one user on one node for segments, locks and the shipper's socket.
 
-    Every file is reached through the directory's descriptor, so nobody can swap the path
-    under us.  Raises ConfigurationError if no private directory can be had.
+    Raises ConfigurationError if no private directory can be had.
     """
-
-    def __init__(self, path: str, fd: int) -> None:
-        self.path = path
-        self.fd = fd
 
     @classmethod
     def open(cls) -> Runtime:
@@ -59,142 +62,111 @@ class Runtime:
         chosen = os.environ.get("SIMVUE_RUNTIME_DIRECTORY")
         if chosen:
             # The shipper works in another directory, and the simulation may change its own.
-            return cls._open_own(os.path.abspath(chosen))
-        name = f"simvue-{os.getuid()}"
+            path = os.path.abspath(chosen)
+            make_room(path)
+            return cls(path)
         parents = [p for p in ("/dev/shm", temporary_directory()) if os.access(p, os.W_OK)]
         for parent in parents:
-            try:
-                return cls._open_own(os.path.join(parent, name))
-            except ConfigurationError:
-                try:
-                    return cls._open_own(os.path.join(parent, _remembered_name(name)))
-                except (ConfigurationError, OSError):
-                    continue
+            with contextlib.suppress(ConfigurationError, OSError):
+                return _open_below(cls, parent)
         raise ConfigurationError(
             f"no private directory can be made under {' or '.join(parents) or '/dev/shm'}; "
             "set SIMVUE_RUNTIME_DIRECTORY to one that only you can write to"
         )
 
-    @classmethod
-    def _open_own(cls, path: str) -> Runtime:
-        try:
-            try:
-                os.mkdir(path, 0o700)
-                # The umask may have taken bits away; the name is ours, in a sticky directory.
-                os.chmod(path, 0o700)
-            except FileExistsError:
-                pass
-            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError as error:
-            raise ConfigurationError(f"runtime directory {path}: {error.strerror}") from None
-        owner = os.fstat(fd)
-        # Only who may do what: a set-group bit is inherited on many project file systems.
-        if owner.st_uid != os.geteuid() or stat.S_IMODE(owner.st_mode) & 0o777 != 0o700:
-            os.close(fd)
-            raise ConfigurationError(
-                f"runtime directory {path} is not yours alone (owner {owner.st_uid}, mode "
-                f"{stat.S_IMODE(owner.st_mode):o}); remove it or set SIMVUE_RUNTIME_DIRECTORY"
-            )
-        return cls(path, fd)
+    def open_overflow(self) -> Room:
+        """Open the room for segments that do not fit here, which the caller closes.
 
-    @property
-    def is_there(self) -> bool:
-        """Whether the path still leads to this directory; a log-out may have cleaned it up."""
-        try:
-            here, there = os.fstat(self.fd), os.stat(self.path, follow_symlinks=False)
-        except OSError:
-            return False
-        return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
-
-    def has_room(self, size: int) -> bool:
-        """Whether *size* more bytes leave half of what the file system had free to others."""
-        free = os.fstatvfs(self.fd)
-        available = free.f_bavail * free.f_frsize
-        taken = 0
-        for name in self.names():
-            try:
-                taken += os.stat(name, dir_fd=self.fd).st_size
-            except FileNotFoundError:
-                continue
-        return taken + size <= (available + taken) // 2
-
-    def names(self) -> list[str]:
-        """List the directory."""
-        return os.listdir(self.fd)
-
-    def has(self, name: str) -> bool:
-        """Whether a file of that name is there."""
-        try:
-            os.stat(name, dir_fd=self.fd, follow_symlinks=False)
-        except FileNotFoundError:
-            return False
-        return True
-
-    def remove(self, name: str) -> None:
-        """Remove a file if it is there."""
-        try:
-            os.unlink(name, dir_fd=self.fd)
-        except FileNotFoundError:
-            pass
-
-    def make(self, name: str) -> int:
-        """Make a file that nobody else can have made, mode 0600 whatever the umask."""
-        fd = os.open(
-            name,
-            os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW,
-            0o600,
-            dir_fd=self.fd,
-        )
-        os.fchmod(fd, 0o600)
-        return fd
+        ``$TMPDIR/simvue-UID``, by the same rules.  Raises ConfigurationError if it cannot be
+        had, or is no help as it lies on this directory's file system; OSError as the system says.
+        """
+        room = _open_below(Room, os.path.abspath(temporary_directory()))
+        if os.fstat(room.fd).st_dev == os.fstat(self.fd).st_dev:
+            room.close()
+            raise ConfigurationError(f"{room.path} is on the same file system as {self.path}")
+        return room
 
     def make_segment(self, name: str, size: int) -> Segment | None:
         """Make a reserved, pre-faulted and formatted segment; None where it cannot be had."""
-        draft = name + ".new"
+        draft = name + _DRAFT_SUFFIX
         try:
-            if not self.has_room(size):
-                return None
-            fd = self.make(draft)
-        except OSError:
-            return None
-        try:
-            # Reserved, so that a full tmpfs is an error here and not a SIGBUS at a store.
-            os.posix_fallocate(fd, 0, size)
-            segment = Segment(
-                mmap.mmap(fd, size, flags=mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)), name
-            )
+            segment = Segment(self._reserve_anywhere(draft, size), name)
             segment.format()
             # The name is what the shipper looks for: it appears when the header stands.
             os.rename(draft, name, src_dir_fd=self.fd, dst_dir_fd=self.fd)
-        except OSError:
+        except (OSError, ConfigurationError):
             self.remove(draft)
             return None
-        finally:
-            os.close(fd)
         return segment
 
     def map_segment(self, name: str) -> Segment | None:
         """Map a segment that a writer made; None if it is gone or not one of ours."""
         try:
-            fd = os.open(name, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=self.fd)
-        except FileNotFoundError:
+            with self._place_of(name) as (room, file):
+                memory = room.map(file)
+            segment = Segment(memory, name) if memory is not None else None
+        except (ConfigurationError, ValueError):
             return None
+        return segment if segment is not None and segment.is_whole else None
+
+    def remove(self, name: str) -> None:
+        """Remove a file if it is there, and what it leads to."""
+        with contextlib.suppress(ConfigurationError), self._place_of(name) as (room, file):
+            room.unlink(file)
+        self.unlink(name)
+
+    def _reserve_anywhere(self, draft: str, size: int) -> mmap.mmap:
+        if self.has_room(size):
+            # Another process may have been faster.
+            with contextlib.suppress(OSError):
+                return self.reserve(draft, size)
+        with contextlib.closing(self.open_overflow()) as room:
+            if not room.has_room(size):
+                raise OSError(errno.ENOSPC, "too little is free", room.path)
+            # Not a segment's name: this may be the runtime directory of a node without memory.
+            # And short: a link of 127 bytes needs no block, which a full tmpfs does not have.
+            file = new_id() + _OVERFLOW_SUFFIX
+            # The link first: who finds the draft of a process that died finds the file.
+            os.symlink(os.path.join(room.path, file), draft, dir_fd=self.fd)
+            return room.reserve(file, size)
+
+    @contextlib.contextmanager
+    def _place_of(self, name: str) -> Iterator[tuple[Room, str]]:
+        """Give the room in which a file truly lies, and its name there."""
         try:
-            owner = os.fstat(fd)
-            if owner.st_uid != os.geteuid() or not stat.S_ISREG(owner.st_mode):
-                return None
-            try:
-                segment = Segment(mmap.mmap(fd, owner.st_size), name)
-            except ValueError:
-                return None
-        finally:
-            os.close(fd)
-        return segment if segment.is_whole else None
+            target = os.readlink(name, dir_fd=self.fd)
+        except OSError:
+            target = None
+        if target is None:
+            yield self, name
+        else:
+            path, file = os.path.split(target)
+            with contextlib.closing(Room(path)) as room:
+                yield room, file
 
 
 def temporary_directory() -> str:
     """Return ``$TMPDIR``, else ``/tmp``."""
     return os.environ.get("TMPDIR") or "/tmp"
+
+
+_AnyRoom = TypeVar("_AnyRoom", bound=Room)
+
+
+def _open_below(kind: type[_AnyRoom], parent: str) -> _AnyRoom:
+    """Open the user's room below *parent*, where everybody may make directories."""
+    name = f"simvue-{os.getuid()}"
+    path = os.path.join(parent, name)
+    try:
+        make_room(path)
+        return kind(path)
+    except ConfigurationError:
+        if not os.path.lexists(path):
+            # Nobody holds the name: it is the parent that takes none.
+            raise
+    path = os.path.join(parent, _remembered_name(name))
+    make_room(path)
+    return kind(path)
 
 
 def _remembered_name(name: str) -> str:
@@ -234,13 +206,14 @@ class Process:
         self.id = new_id()
         self.pid = os.getpid()
         self.runtime = runtime
-        self._fd = runtime.make(self.id + ".new")
+        draft = self.id + _DRAFT_SUFFIX
+        self._fd = runtime.make(draft)
         fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.write(self._fd, f"{self.pid}\n".encode())
+        # For people only: memory may be full, and a name and a lock take none of it.
+        with contextlib.suppress(OSError):
+            os.write(self._fd, f"{self.pid}\n".encode())
         # Named once it is locked: a shipper that finds the name finds the lock.
-        os.rename(
-            self.id + ".new", self.id + _ALIVE_SUFFIX, src_dir_fd=runtime.fd, dst_dir_fd=runtime.fd
-        )
+        os.rename(draft, self.id + _ALIVE_SUFFIX, src_dir_fd=runtime.fd, dst_dir_fd=runtime.fd)
 
 
 _process: Process | None = None
@@ -312,5 +285,8 @@ def list_processes(runtime: Runtime) -> list[str]:
 
 
 def remove_process(runtime: Runtime, process: str) -> None:
-    """Remove the entry of a process that is dead and owes nothing."""
+    """Remove the entry of a process that is dead and owes nothing, and what it had not finished."""
+    for name in runtime.names():
+        if name.startswith(process) and name.endswith(_DRAFT_SUFFIX):
+            runtime.remove(name)
     runtime.remove(process + _ALIVE_SUFFIX)

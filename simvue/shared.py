@@ -1,7 +1,8 @@
 """One run for all ranks of a job: an id on which they agree without a word.
 
-Every rank makes the same id from what all of them know, sends the same registration, and the
-server answers all but the first that the run is known.
+Every rank makes the same id from what all of them know, and registers under it; the server
+takes the first registration as the run's and the others as processes that join it.  It hears
+from each of them when it ends, and so knows when all have.
 """
 
 from __future__ import annotations
@@ -10,14 +11,13 @@ import itertools
 import os
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Final
+from typing import Any
 
 from simvue.exception import InvalidValueError
 from simvue.launch import Launch
 from simvue.names import ADJECTIVES, NOUNS
-from simvue.wire import ID_SIZE, is_id
-
-_LETTERS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+from simvue.runtime import this_process
+from simvue.wire import derived_id, is_id, sha256_of
 
 _ordinals: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
 """How many shared runs this process has opened, by what they are shared under."""
@@ -38,7 +38,7 @@ def shared_run_id(shared: bool | str | None, launch: Launch, url: str | None) ->
     if given:
         ordinal = next(_ordinals[given])
         # An id can be chosen as it is to be; a second run in the process needs another.
-        return given if is_id(given) and not ordinal else _hash("id", given, url, ordinal)
+        return given if is_id(given) and not ordinal else derived_id("id", given, url, ordinal)
     if launch.group is None:
         raise InvalidValueError(
             "shared=True: the environment holds nothing that all ranks of this job, and no "
@@ -46,26 +46,24 @@ def shared_run_id(shared: bool | str | None, launch: Launch, url: str | None) ->
             "SIMVUE_RUN_ID"
         )
     ordinal = next(_ordinals[launch.group])
-    return _hash("launch", launch.group, launch.attempt, os.getuid(), url, ordinal)
+    return derived_id("launch", launch.group, launch.attempt, os.getuid(), url, ordinal)
+
+
+def sharing(shared: bool | str | None, launch: Launch) -> dict[str, Any]:
+    """Say which of those that share a run this process is.
+
+    With ``size``, the server waits for so many ranks of the launch; only ``shared=True``
+    promises that all of them take part.
+    """
+    return {
+        "id": this_process().id,
+        "launch": launch.group or "",
+        "rank": launch.rank,
+        "size": launch.size if shared is True else None,
+    }
 
 
 def shared_name(run: str) -> str:
     """Return the name that all ranks give to the *run* that was not given one."""
-    digest = _digest("name", run)
+    digest = sha256_of("name", run)
     return f"{ADJECTIVES[digest[0] & 127]}-{NOUNS[digest[1] & 127]}"
-
-
-def _hash(*parts: str | int | None) -> str:
-    """Return 131 bits of a SHA-256 as an id."""
-    number = int.from_bytes(_digest(*parts), "big")
-    letters = []
-    for _ in range(ID_SIZE):
-        number, digit = divmod(number, len(_LETTERS))
-        letters.append(_LETTERS[digit])
-    return "".join(letters)
-
-
-def _digest(*parts: str | int | None) -> bytes:
-    import hashlib  # OpenSSL is behind it: only shared runs pay for that
-
-    return hashlib.sha256("\0".join(map(str, parts)).encode()).digest()

@@ -20,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import logging
+import math
 import os
 import signal
 import sys
@@ -27,14 +28,16 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from simvue import delivery
+from simvue import calls, delivery
 from simvue.backlog import Backlog
 from simvue.death import Witness
 from simvue.delivery import Outcome, Reply
 from simvue.destination import Destination
 from simvue.exception import ConfigurationError
 from simvue.intake import Intake, Piece
-from simvue.opening import Call, Opening, without_token
+from simvue.opening import Call, Opening, Source, without_token
+from simvue.registrations import find_run
+from simvue.resources import Meter, Sampler
 from simvue.runtime import (
     LOCK_NAME,
     SOCKET_NAME,
@@ -45,7 +48,9 @@ from simvue.runtime import (
     remove_process,
 )
 from simvue.spool import Record, SpoolFull
+from simvue.stream import Event
 from simvue.switchboard import Client, Switchboard
+from simvue.wire import replace_run
 
 BODY_SIZE_MIN: Final = 1 << 20
 """A body goes out before its time once it has this size; chosen: larger ones gain little."""
@@ -73,6 +78,9 @@ HEARTBEAT_S_MAX: Final = 60.0
 REGISTER_AGAIN_S: Final = 5.0
 """Between two tries of rows whose run is registered elsewhere, and is not yet; chosen."""
 
+REFUSAL_S: Final = 1.0
+"""Within so long a ``reconnect`` that raises has said so; nothing of it is put on disk before."""
+
 TERMINATE_S: Final = 5.0
 """What a scheduler grants between SIGTERM and SIGKILL, at the least."""
 
@@ -83,10 +91,11 @@ class Shipper:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._board = Switchboard(runtime, self._take, self._hang_up)
+        self._sampler = Sampler(self._board.wake)
         self._openings: dict[tuple[str, str], Opening] = {}
         self._asks: dict[tuple[str, str], list[tuple[Client, int]]] = {}
         """Questions of ``init`` that wait for the answer to an open call, by opening."""
-        self._destinations: dict[tuple[str, str], Destination] = {}
+        self._destinations: dict[str, Destination] = {}
         self._backlogs: dict[tuple[Path, bool], Backlog] = {}
         self._complained: set[str] = set()
         self._log = logging.getLogger("simvue.shipper")
@@ -137,10 +146,14 @@ class Shipper:
         for key, opening in list(self._openings.items()):
             for intake in opening.intakes.values():
                 intake.settle()
+            if opening.meter is not None:
+                opening.meter.settle()
+            if opening.died:
+                opening.end_children()
             if opening.ended and not (opening.owed or opening.calling or opening.retry):
                 if opening.died and not opening.mourned:
                     opening.mourn()
-                else:
+                elif not opening.describe_writers(now):
                     self._remove(key)
         return self._taken - before >= FLOW_SIZE
 
@@ -152,7 +165,7 @@ class Shipper:
         self._board.wake()
 
     def _may_leave(self, now: float) -> bool:
-        under_way = any(d.in_flight for d in self._destinations.values())
+        under_way = any(d.in_flight or d.uploads.under_way for d in self._destinations.values())
         drained = all(backlog.is_drained for backlog in self._backlogs.values())
         if self._terminate_at is not None:
             owed = any(opening.owed for opening in self._openings.values())
@@ -236,6 +249,8 @@ class Shipper:
         if opening.opened is None and not self._adopt(opening) and not self._inherit(opening):
             # Its open call is being written; a listing may show rows before it.
             return moved
+        self._measure(opening, now)
+        opening.describe_writers(now)
         destination = opening.destination
         ready = destination is not None and destination.is_ready(now)
         if not ready and opening.stuck_since is None and opening.owed:
@@ -248,6 +263,7 @@ class Shipper:
         if opening.registered:
             moved |= self._send_rows(opening, destination, now)
             self._beat(opening, destination, now)
+            destination.listen(self._hear)
         return moved
 
     def _read_calls(self, opening: Opening, now: float) -> bool:
@@ -257,6 +273,7 @@ class Shipper:
                 opening.open_count += 1
                 if opening.opened is None or not call.content.get("joined"):
                     self._open(opening, call.content)
+            opening.heed(call.content)
         if calls:
             # Rows that the calls stand behind may lie in segments made since the last listing.
             self._list()
@@ -265,6 +282,8 @@ class Shipper:
     def _open(self, opening: Opening, content: dict[str, Any]) -> None:
         opening.opened = content
         opening.remote_run = opening.run
+        if content.get("resources"):
+            opening.meter = Meter(content["resources"], Path(content["cache"]))
         self._linger_s = max(self._linger_s, float(content["linger"]))
         backlog = self._backlog(opening)
         if opening.offline:
@@ -283,6 +302,10 @@ class Shipper:
         if content is None:
             return False
         self._open(opening, content)
+        for call in opening.read_first_calls():
+            opening.heed(call)
+        if opening.meter is not None:
+            opening.meter.adopts = True
         opening.open_count += 1
         opening.registered = True
         return True
@@ -294,8 +317,16 @@ class Shipper:
                 return True
         return False
 
+    def _measure(self, opening: Opening, now: float) -> None:
+        if opening.meter is None or opening.pid is None or opening.ended:
+            return
+        root = opening.meter.ask(now, opening.pid)
+        if root is not None:
+            self._sampler.submit(opening.meter, root)
+
     def _destination(self, server: dict[str, Any]) -> Destination:
-        key = (server["url"], server["token"])
+        # Whoever mends a certificate or a proxy's password is not to meet the old one here.
+        key = repr([server.get(name) for name in ("url", "token", "ca_file", "proxy")])
         if key not in self._destinations:
             self._destinations[key] = Destination(server, self._board.wake)
         return self._destinations[key]
@@ -313,6 +344,8 @@ class Shipper:
         call = opening.calls[0]
         if not call.is_open and not opening.is_settled_before(call):
             return False
+        if call.is_artifact:
+            return self._keep_artifact(opening, call)
         opening.calling = True
         run, content = opening.remote_run, without_token(call.content)
 
@@ -320,13 +353,39 @@ class Shipper:
             opening.calling = False
             self._called(opening, call, reply)
 
-        destination.submit(lambda remote: delivery.deliver_call(remote, run, content), then)
+        if call.creates_run:
+            destination.registrations.add(content, then)
+        else:
+            destination.submit(lambda remote: calls.deliver_call(remote, run, content), then)
+        return True
+
+    def _keep_artifact(self, opening: Opening, call: Call) -> bool:
+        """Put an artifact's call on disk, where its content is; it is uploaded from there."""
+        records = [opening.record_of_call(call)]
+        backlog = self._backlog(opening)
+        if not backlog.holds_opening(opening.run):
+            records.insert(0, (self._creator(opening.run) or opening).record_of_opening())
+        try:
+            backlog.add(opening.destination, records, opening.remote_run)
+        except (SpoolFull, OSError) as error:
+            self._complain(opening.run, Reply(Outcome.LATER, f"nothing fits on disk: {error}"))
+            return False
+        opening.finish(call)
         return True
 
     def _called(self, opening: Opening, call: Call, reply: Reply) -> None:
         was_awaited = call.is_open and self._answer(opening, reply)
         if reply.outcome is Outcome.UNKNOWN_RUN and not call.is_open:
             self._register_again(opening)
+            return
+        if reply.outcome is Outcome.UNRESOLVED:
+            # Who waits for this answer raises, and forgets the run.  Else it goes on by way of the
+            # disk, until the server has such a run.
+            opening.paused_until = time.monotonic() + REFUSAL_S
+            opening.stuck_since = -math.inf
+            if not was_awaited:
+                detail = f"{reply.detail}; its data waits on disk"
+                self._complain(opening.run, Reply(Outcome.LATER, detail))
             return
         waits = (Outcome.LATER, Outcome.REFUSED, Outcome.TOO_LARGE, Outcome.UNKNOWN_RUN)
         if reply.outcome in waits or not opening.calls or opening.calls[0] is not call:
@@ -346,9 +405,7 @@ class Shipper:
     def _register_again(self, opening: Opening) -> None:
         """Tell a server that does not know the run, restored from a backup say, once more."""
         opening.registered = False
-        creator = next(
-            (o for o in self._openings.values() if o.run == opening.run and o.creates), None
-        )
+        creator = self._creator(opening.run)
         if creator is None:
             # Some other node's shipper registers it; rows are tried again then.
             opening.registered = True
@@ -357,6 +414,10 @@ class Shipper:
             assert creator.opened is not None
             nothing = Piece(0, 0, b"")
             opening.calls.appendleft(Call(creator.opened, nothing, 0, last=False))
+
+    def _creator(self, run: str) -> Opening | None:
+        """Return the opening of *run* that can have a server make it, or find it, again."""
+        return next((o for o in self._openings.values() if o.run == run and o.creates), None)
 
     def _send_rows(self, opening: Opening, destination: Destination, now: float) -> bool:
         moved = False
@@ -382,10 +443,12 @@ class Shipper:
         return moved
 
     def _send_piece(
-        self, opening: Opening, destination: Destination, intake: Intake, piece: Piece
+        self, opening: Opening, destination: Destination, intake: Source, piece: Piece
     ) -> None:
         kind = intake.kind
         assert kind != "calls"
+        # It may have been made before the server said that it has another id for the run.
+        body = replace_run(piece.body, opening.remote_run)
 
         def then(reply: Reply) -> None:
             if reply.outcome is Outcome.DONE:
@@ -398,15 +461,15 @@ class Shipper:
                 if reply.outcome is Outcome.UNKNOWN_RUN:
                     self._register_again(opening)
                 elif reply.outcome is Outcome.REFUSED:
-                    self._complain(opening, reply)
+                    self._complain(opening.run, reply)
                 opening.retry.append((intake, piece))
 
         destination.submit(
             lambda remote: delivery.deliver_body(
-                remote, kind, intake.writer, piece.first, piece.end, piece.body
+                remote, kind, intake.writer, piece.first, piece.end, body
             ),
             then,
-            len(piece.body),
+            len(body),
         )
 
     def _acknowledge(self, opening: Opening, reply: Reply) -> None:
@@ -415,8 +478,23 @@ class Shipper:
         if isinstance(reply.content, dict) and reply.content.get("abort"):
             self._board.tell(opening.run, {"abort": opening.run})
 
+    def _hear(self, destination: Destination, event: Event) -> None:
+        """Act on what the server says unasked."""
+        name, content = event
+        there = [o for o in self._openings.values() if o.destination is destination]
+        if name == "hello":
+            # What it said before was said to nobody: the answers to heartbeats say it again.
+            for opening in there:
+                opening.heard = 0.0
+        elif name == "abort":
+            for run in {o.run for o in there if o.remote_run == content["run"]}:
+                self._board.tell(run, {"abort": run})
+
     def _arrived(self, run: str, remote_run: str, reply: Reply) -> None:
-        """Note that a record of *run* went from the disk to the server."""
+        """Note that a record of *run* went from the disk to the server, or was set aside."""
+        if reply.outcome is not Outcome.DONE:
+            self._complain(run, reply)
+            return
         for opening in self._openings.values():
             if opening.run == run:
                 opening.registered = True
@@ -444,10 +522,11 @@ class Shipper:
     def _must_spool(self, opening: Opening, now: float) -> bool:
         if not opening.owed:
             return False
-        if opening.offline or opening.to_spool:
+        backlog = self._backlog(opening)
+        if opening.offline or opening.to_spool or backlog.holds_back(opening.run):
             return True
         waits = opening.calls and not opening.calling
-        if waits and self._backlog(opening).waits_for(opening.run):
+        if waits and backlog.waits_for(opening.run):
             # A call stays behind the rows before it, which lie on disk.
             return True
         return opening.stuck_since is not None and now - opening.stuck_since >= SPOOL_AFTER_S
@@ -460,7 +539,7 @@ class Shipper:
         calls = list(opening.calls)
         # What stands before a call goes before it, however young.
         flush_s = 0.0 if calls else opening.flush_s
-        pieces: list[tuple[Intake, Piece]] = []
+        pieces: list[tuple[Source, Piece]] = []
         for intake in opening.rows:
             header = opening.header_of(intake.kind)
             pieces += [(intake, piece) for piece in intake.waiting()]
@@ -471,13 +550,15 @@ class Shipper:
         records = [opening.record_of_rows(intake, piece) for intake, piece in pieces]
         records += [opening.record_of_call(call) for call in calls]
         if not backlog.holds_opening(opening.run) and not (calls and calls[0].is_open):
-            records.insert(0, opening.record_of_opening())
+            records.insert(0, (self._creator(opening.run) or opening).record_of_opening())
         elif calls and calls[0].is_open:
             records.insert(0, records.pop(len(pieces)))
         try:
-            backlog.add(opening.destination, records)
+            backlog.add(
+                opening.destination, records, opening.remote_run if opening.registered else None
+            )
         except (SpoolFull, OSError) as error:
-            self._complain(opening, Reply(Outcome.LATER, f"nothing more fits on disk: {error}"))
+            self._complain(opening.run, Reply(Outcome.LATER, f"nothing more fits on disk: {error}"))
             opening.retry.extend(pieces)
             return False
         for _, piece in pieces:
@@ -491,17 +572,17 @@ class Shipper:
 
     def _set_aside(self, opening: Opening, record: Record, reply: Reply) -> None:
         self._backlog(opening).rejected.add(record, reply.detail)
-        self._complain(opening, reply)
+        self._complain(opening.run, reply)
 
-    def _complain(self, opening: Opening, reply: Reply) -> None:
+    def _complain(self, run: str, reply: Reply) -> None:
         """Tell the user once what the server, or the disk, does not take."""
-        text = f"run {opening.run}: {reply.detail}"
+        text = f"run {run}: {reply.detail}"
         if reply.outcome is not Outcome.LATER:
-            text = f"the server does not take some data of run {opening.run}: {reply.detail}"
+            text = f"the server does not take some data of run {run}: {reply.detail}"
         if text not in self._complained:
             self._complained.add(text)
             self._log.warning("%s", text)
-            self._board.tell(opening.run, {"warn": text})
+            self._board.tell(run, {"warn": text})
 
     # ---- What the links say -------------------------------------------------------------------
 
@@ -511,13 +592,18 @@ class Shipper:
         elif "find" in message:
             number, name = message["ask"], message["find"]
             self._destination(message["server"]).submit(
-                lambda remote: delivery.find_run(remote, name),
+                lambda remote: find_run(remote, name),
                 lambda reply: client.answer(number, reply),
             )
         elif "left" in message:
-            waiting = (b for b in self._backlogs.values() if b.waits_for(message["left"]))
-            lies_in = next((str(backlog.directory) for backlog in waiting), None)
-            client.answer(message["ask"], Reply(Outcome.DONE, content={"directory": lies_in}))
+            run = message["left"]
+            owing = [backlog for backlog in self._backlogs.values() if backlog.owes(run)]
+            left = {
+                "directory": next((str(backlog.directory) for backlog in owing), None),
+                "moving": any(backlog.is_moving(run) for backlog in owing),
+                "trouble": "".join(backlog.trouble_of(run) for backlog in owing),
+            }
+            client.answer(message["ask"], Reply(Outcome.DONE, content=left))
         elif "hello" in message:
             for run in message["hello"]:
                 client.runs.add(run)
@@ -539,6 +625,7 @@ class Shipper:
             opening.calls.clear()
             for intake in opening.intakes.values():
                 intake.remove()
+            opening.meter = None
             opening.ended = True
 
     def _hang_up(self) -> None:
@@ -570,6 +657,7 @@ class Shipper:
         """Have somebody see how the process ends."""
         opening = self._openings.get(key)
         if opening is not None and opening.witness is None:
+            opening.pid = client.pid
             opening.witness = Witness(client.pid)
 
     def _answer(self, opening: Opening, reply: Reply) -> bool:

@@ -23,8 +23,9 @@ import json
 import os
 import re
 import struct
+import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -42,6 +43,9 @@ HEADER_SIZE: Final = _HEADER.size + _CRCS.size
 
 SIZE_MAX: Final = 10 << 30
 """Bytes of all spool files under one directory; chosen: a day of one busy rank."""
+
+ARTIFACTS: Final = "artifacts"
+"""The folder beside the files for what they refer to (staging.py)."""
 
 DISK_SHARE_KEPT: Final = 0.05
 """The part of a file system that is never filled: others have to log in to clean up."""
@@ -70,7 +74,7 @@ class SpoolFull(SimvueRunError):
 
 
 class SpoolDamaged(SimvueRunError):
-    """A record's checksum does not hold; the records before it are good."""
+    """A record is not as it was written, or of no known kind; the records before it are good."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,7 @@ class SpoolFile:
         if self.path is None:
             self._make()
         if record.kind is not RecordKind.END:
-            self._check_room(size)
+            check_room(self._fd, self.directory, size)
         offset = self._size
         try:
             written = os.writev(self._fd, [header, crcs, payload])
@@ -183,18 +187,23 @@ class SpoolFile:
         self._size = _PREAMBLE.size
         self.path = path
 
-    def _check_room(self, size: int) -> None:
-        disk = os.fstatvfs(self._fd)
-        if disk.f_bavail * disk.f_frsize - size < DISK_SHARE_KEPT * disk.f_blocks * disk.f_frsize:
-            raise SpoolFull(
-                f"the disk of {self.directory} is nearly full; free some of it, or run "
-                "'simvue ship' where the server can be reached"
-            )
-        if _total_size(self.directory) + size > SIZE_MAX:
-            raise SpoolFull(
-                f"{self.directory} holds {SIZE_MAX >> 30} GiB of unsent data; run 'simvue ship' "
-                "where the server can be reached"
-            )
+
+def check_room(descriptor: int, directory: Path, size: int) -> None:
+    """Raise SpoolFull if *size* more bytes are too many for *directory*, or for the disk.
+
+    *descriptor* is of a file on that disk.
+    """
+    disk = os.fstatvfs(descriptor)
+    if disk.f_bavail * disk.f_frsize - size < DISK_SHARE_KEPT * disk.f_blocks * disk.f_frsize:
+        raise SpoolFull(
+            f"the disk of {directory} is nearly full; free some of it, or run "
+            "'simvue ship' where the server can be reached"
+        )
+    if _total_size(directory) + size > SIZE_MAX:
+        raise SpoolFull(
+            f"{directory} holds {SIZE_MAX >> 30} GiB of unsent data; run 'simvue ship' "
+            "where the server can be reached"
+        )
 
 
 class Rejected:
@@ -233,9 +242,11 @@ def list_files(directory: Path) -> list[Path]:
 
 def _total_size(directory: Path) -> int:
     total = 0
-    for path in list_files(directory):
+    for path in (*list_files(directory), *(directory / ARTIFACTS).glob("*")):
         with contextlib.suppress(FileNotFoundError):
-            total += path.stat().st_size
+            about = path.stat()
+            # Contents that several artifacts share lie there once.
+            total += about.st_size // max(about.st_nlink, 1)
     return total
 
 
@@ -259,13 +270,11 @@ def walk(path: Path, start: int = 0) -> Iterator[tuple[int, int, Record | Flaw]]
             if preamble:
                 yield 0, len(preamble), Flaw(f"{path} ends within its first bytes", torn=True)
             return
-        magic, version = _PREAMBLE.unpack(preamble)
-        if magic != MAGIC or version > VERSION:
-            raise ValueError(f"{path} is not a spool file of a version that this program reads")
+        _check_preamble(preamble, path)
         offset = file.seek(max(start, _PREAMBLE.size))
         while head := file.read(HEADER_SIZE):
             try:
-                content: Record | Flaw = _read(head, file.read, path, offset) or Flaw(
+                content: Record | Flaw = _read(head, file, path, offset) or Flaw(
                     f"{path}: the record at byte {offset} is cut off", torn=True
                 )
             except SpoolDamaged as error:
@@ -294,11 +303,60 @@ def read_records(path: Path) -> Iterator[tuple[int, Record]]:
         yield offset, content
 
 
+def skim(path: Path) -> Iterator[Record | None]:
+    """Yield the calls of a file up to its end or the first damage, and None for rows, unread.
+
+    Raises OSError, and ValueError if it is no spool file.
+    """
+    with open(path, "rb") as file:
+        preamble = file.read(_PREAMBLE.size)
+        if len(preamble) < _PREAMBLE.size:
+            return
+        _check_preamble(preamble, path)
+        while len(head := file.read(HEADER_SIZE)) == HEADER_SIZE and _is_header(head):
+            size, kind, *_ = _HEADER.unpack_from(head)
+            if kind == RecordKind.CALL:
+                with contextlib.suppress(SpoolDamaged):
+                    yield _read(head, file, path, file.tell() - HEADER_SIZE)
+            else:
+                file.seek(size, os.SEEK_CUR)
+                yield None
+
+
+def find_created(directory: Path, name: str, url: str | None, timeout_s: float) -> str | None:
+    """Return the newest run of that *name* that was created here and waits to be started.
+
+    Runs that were recorded for another server than *url* are not meant; None is any server.  None
+    also where so much lies here that it cannot be looked through within *timeout_s*.
+    """
+    deadline = time.monotonic() + timeout_s
+    created: dict[str, None] = {}
+    started: set[str] = set()
+    for path in list_files(directory):
+        # A file that cannot be read is 'simvue ship's to report.
+        with contextlib.suppress(OSError, ValueError):
+            for record in skim(path):
+                if time.monotonic() > deadline:
+                    return None
+                if record is None:
+                    continue
+                call = record.call
+                run = call.get("run") or {}
+                address = (call.get("server") or {}).get("url")
+                if run.get("name") == name and run.get("status") == "created":
+                    if None in (url, address) or url == address:
+                        created[record.run] = None
+                elif (call.get("changes") or {}).get("status"):
+                    started.add(record.run)
+    waiting = [run for run in created if run not in started]
+    return waiting[-1] if waiting else None
+
+
 def read_record(path: Path, offset: int) -> Record:
     """Return the record that stands at *offset*; raises SpoolDamaged if it is not whole."""
     with open(path, "rb") as file:
         file.seek(offset)
-        record = _read(file.read(HEADER_SIZE), file.read, path, offset)
+        record = _read(file.read(HEADER_SIZE), file, path, offset)
     if record is None:
         raise SpoolDamaged(f"{path}: the record at byte {offset} is cut off")
     return record
@@ -338,31 +396,43 @@ def _find_record(file: BinaryIO, start: int) -> int:
         start += len(block) - HEADER_SIZE + 1
 
 
+def _check_preamble(preamble: bytes, path: Path) -> None:
+    magic, version = _PREAMBLE.unpack(preamble)
+    if magic != MAGIC or version > VERSION:
+        raise ValueError(f"{path} is not a spool file of a version that this program reads")
+
+
 def _is_header(head: bytes) -> bool:
     checksum: int = _CRCS.unpack_from(head, _HEADER.size)[0]
     return zlib.crc32(head[: _HEADER.size]) == checksum
 
 
-def _read(head: bytes, read: Callable[[int], bytes], path: Path, offset: int) -> Record | None:
+def _read(head: bytes, file: BinaryIO, path: Path, offset: int) -> Record | None:
     """Decode one record; None at the end of the file or at a torn last record."""
     if len(head) < HEADER_SIZE:
         return None
     size, kind, packing, writer, run, first, count = _HEADER.unpack_from(head)
     if not _is_header(head) or packing != 1:
         raise SpoolDamaged(f"{path}: the header of the record at byte {offset} is damaged")
-    packed = read(size)
+    # Python takes the memory for as much as it is asked to read before it reads.
+    packed = file.read(min(size, os.fstat(file.fileno()).st_size))
     if len(packed) < size:
         return None
     if zlib.crc32(packed) != _CRCS.unpack_from(head, _HEADER.size)[1]:
         raise SpoolDamaged(f"{path}: the checksum of the record at byte {offset} does not hold")
-    return Record(
-        RecordKind(kind),
-        run.decode("ascii"),
-        writer.decode("ascii"),
-        first,
-        first + count,
-        zlib.decompress(packed),
-    )
+    try:
+        return Record(
+            RecordKind(kind),
+            run.decode("ascii"),
+            writer.decode("ascii"),
+            first,
+            first + count,
+            zlib.decompress(packed),
+        )
+    except (ValueError, zlib.error) as error:
+        raise SpoolDamaged(
+            f"{path}: the record at byte {offset} is whole, but none of this version: {error}"
+        ) from None
 
 
 def _boot_id() -> str:

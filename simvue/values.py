@@ -52,6 +52,9 @@ def as_number(name: str, value: Any) -> float:
             return int(value) if -(1 << 63) <= value < (1 << 64) else float(value)
         if isinstance(value, _NO_NUMBERS):
             raise TypeError
+        if getattr(value, "ndim", 0):
+            # Of one element, numpy would still make a number of it.
+            raise TypeError
         if hasattr(type(value), "__index__"):
             # numpy integers, exactly.  Arrays have the method too, and refuse.
             try:

@@ -29,6 +29,9 @@ NAME_SIZE_MAX: Final = 1024
 
 STEP_MAX: Final = 2**63 - 1
 
+TENSOR_SIZE_MAX: Final = 50_000
+"""Elements of one array logged on a grid: what official clients allow."""
+
 # ---- Identifiers and names --------------------------------------------------------
 
 ID_SIZE: Final = 22
@@ -54,6 +57,23 @@ def new_id() -> str:
     return "".join(_RANDOM.choices(_ALPHABET, k=ID_SIZE))
 
 
+def derived_id(*parts: str | int | None) -> str:
+    """Make the identifier that everybody makes of the same *parts*: 131 bits of their SHA-256."""
+    number = int.from_bytes(sha256_of(*parts), "big")
+    letters = []
+    for _ in range(ID_SIZE):
+        number, digit = divmod(number, len(_ALPHABET))
+        letters.append(_ALPHABET[digit])
+    return "".join(letters)
+
+
+def sha256_of(*parts: str | int | None) -> bytes:
+    """Return the SHA-256 of *parts* and where they end."""
+    import hashlib  # OpenSSL is behind it: only those who share something pay for that
+
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).digest()
+
+
 def is_id(text: str) -> bool:
     """Tell whether *text* has the form of an identifier."""
     return ID_PATTERN.fullmatch(text) is not None
@@ -64,8 +84,11 @@ def is_id(text: str) -> bool:
 WRITER_HEADER: Final = "Simvue-Writer"
 ROWS_HEADER: Final = "Simvue-Rows"
 MSGPACK: Final = "application/msgpack"
-FEATURES: Final = ("run-id", "rows", "abort", "series")
+FEATURES: Final = ("run-id", "rows", "abort", "series", "ranks", "live", "artifact-id", "alert-id")
 """Additions to the v1 wire that our server lists in ``GET /version``."""
+EVENT_STREAM: Final = "text/event-stream"
+KEEP_ALIVE_S: Final = 15.0
+"""The longest silence of an event stream: proxies cut connections after 30 to 60 s of it."""
 
 Kind = Literal["metrics", "events"]
 

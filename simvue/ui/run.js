@@ -5,7 +5,7 @@ import { colourDot, since, span, status, tags } from "./badge.js";
 import { Charts } from "./charts.js";
 import { element, keep, write } from "./elements.js";
 import { Events } from "./events.js";
-import { calendar, integer, moment } from "./format.js";
+import { calendar, integer, many, moment } from "./format.js";
 import { Poll } from "./poll.js";
 
 /** Milliseconds between looks at the run itself while it may change, and once it has ended. */
@@ -38,6 +38,7 @@ export class RunPage {
     this.started = element("time");
     this.length = element("dd", { class: "figure" });
     this.description = element("p", { class: "description", hidden: true });
+    this.dropped = element("p", { class: "dropped", hidden: true });
     this.tabs = TABS.map(([name, title]) => element("button", {
       type: "button", role: "tab", id: `tab-${name}`, "aria-controls": "panel",
       onclick: () => go({ tab: name === "charts" ? null : name, find: null }),
@@ -47,6 +48,7 @@ export class RunPage {
       element("header", { class: "card summary" },
         element("div", { class: "headline" }, colourDot({ id }), this.title, this.state, this.tags),
         this.description,
+        this.dropped,
         element("dl", {},
           element("div", {}, element("dt", {}, "Duration"), this.length),
           element("div", {}, element("dt", {}, "Started"), element("dd", {}, this.started)),
@@ -94,6 +96,9 @@ export class RunPage {
     write(this.length, span(run));
     this.description.hidden = !run.description;
     write(this.description, run.description ?? "");
+    this.dropped.hidden = !run.dropped;
+    write(this.dropped, `${many(run.dropped ?? 0, "row")} of this run ${run.dropped === 1 ? "is" : "are"} `
+      + "missing: the queue was full, and its policy is to drop.");
     write(this.tabs[0].querySelector("small"), integer(names.length));
     this.tab?.part.learn(run, names);
   }

@@ -1,0 +1,62 @@
+"""The stream of events by which a server says at once what its next reply would say later.
+
+One for all runs of a node with the same server and token, in a thread that blocks in
+reading.  It owes nobody anything: while it is cut, heartbeats bring the same news within a
+minute.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from simvue.exception import ServerError, UnauthorisedError
+from simvue.remote import Remote
+
+WAIT_S_FIRST: Final = 0.5
+WAIT_S_MAX: Final = 60.0
+"""Between two tries: a server that restarts is heard again within seconds, and one that is
+down, or refuses, is asked no more often than by heartbeats."""
+
+Event = tuple[str, dict[str, Any]]
+"""The name of an event and its content."""
+
+
+class Stream:
+    """Hands on every event that *remote* sends about aborts of our runs.
+
+    *hear* is called in the stream's own thread: with ``("hello", {})`` each time the stream is
+    open, from when on nothing is missed, and with ``("abort", {"run": id, "reason": text})``.
+    A server that does not list ``live`` is not asked.
+    """
+
+    def __init__(self, remote: Remote, hear: Callable[[Event], None]) -> None:
+        self._remote = remote
+        self._hear = hear
+        threading.Thread(target=self._run, name="simvue-stream", daemon=True).start()
+
+    def _run(self) -> None:
+        failures = 0
+        while True:
+            begun = time.monotonic()
+            try:
+                if not self._is_offered():
+                    return
+                for event in self._remote.listen("/live", {"topics": "abort"}):
+                    self._hear(event)
+            except (ServerError, UnauthorisedError):
+                # Whoever sends rows has the same trouble, and tells of it.
+                pass
+            # One that breaks off at once is a failure, too: some proxy does not let it through.
+            failures = 0 if time.monotonic() - begun > WAIT_S_MAX else failures + 1
+            # Full jitter, so that the nodes of a cluster do not come back as one.
+            time.sleep(random.uniform(0, min(WAIT_S_MAX, WAIT_S_FIRST * 2 ** min(failures, 10))))
+
+    def _is_offered(self) -> bool:
+        answer = self._remote.probe()
+        if answer is not None and not answer.ok:
+            raise ServerError(f"{self._remote.url} answers {answer.status}", answer.status)
+        return "live" in self._remote.features
