@@ -1,9 +1,9 @@
-# make demo | test | bench | lint: each does its own set-up on a machine with Python, gcc and make.
+# make demo | test | crash | fuzz | official | bench | lint: each does its own set-up on a machine with Python, gcc and make.
 PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := pyproject.toml setup.py simvue/_batch.pyx simvue/_batch.pxd simvue/_columns.pyx benches/_floor.pyx
 
-.PHONY: demo test crash bench lint build clean
+.PHONY: demo test crash fuzz official bench lint build clean
 
 build: .venv/built
 
@@ -31,6 +31,13 @@ test: build .venv/tested
 crash: build .venv/tested
 	SIMVUE_TEST_KILLS=200 $(BIN)/python -m pytest -s --timeout 3600 tests/crash $(ARGS)
 
+# Ten minutes on each decoder and on all operations of the server.
+fuzz: build .venv/tested
+	SIMVUE_TEST_FUZZ_S=600 $(BIN)/python -m pytest tests/fuzz $(ARGS)
+
+official: build .venv/tested
+	$(BIN)/python tests/official/suite.py $(ARGS)
+
 bench: build .venv/tested
 	$(BIN)/python -m benches $(ARGS)
 
@@ -40,4 +47,4 @@ lint: build .venv/tested
 	$(BIN)/mypy
 
 clean:
-	rm -rf .venv build simvue/*.so simvue/*.c benches/*.so benches/*.c simvue.egg-info
+	rm -rf .venv .venv-official build simvue/*.so simvue/*.c benches/*.so benches/*.c simvue.egg-info

@@ -19,8 +19,11 @@ from benches import (
     bench_ingest,
     bench_latency,
     bench_log,
+    bench_outage,
     bench_path,
+    bench_ranks,
     bench_ship,
+    bench_store,
 )
 from benches.loops import dict_s
 
@@ -131,6 +134,24 @@ def ship_lines(found: Figures) -> Iterator[Line]:
     yield Line("threads that poll in the simulation's process", found["polling"], "", 0)
 
 
+def store_lines(found: Figures) -> Iterator[Line]:
+    """Yield the lines of bench_store."""
+    yield Line("1,000 pixels of 10^6 rows, in the server", found["million ms"], " ms", 10)
+    yield Line(
+        "  of the longest series / of 10^6 rows", found["largest ms"] / found["million ms"], "x", 2
+    )
+    yield Line("  of a tenth of the longest", found["largest zoomed ms"], " ms")
+    yield Line("bytes a point folded, smooth mix", found["smooth bytes"], "", 2)
+    yield Line("  noisy mix", found["noisy bytes"], "", 5.5)
+    yield Line("folding, smooth mix, points/s", found["smooth points_per_s"] / 1e6, "M")
+    yield Line(
+        "ingest while it is folded, points/s", found["ingest folding"] / 1e6, "M", 3, at_least=True
+    )
+    yield Line("  without folding", found["ingest alone"] / 1e6, "M")
+    yield Line("a small write beside folding, p50", found["write folding p50"], " ms")
+    yield Line("  p99", found["write folding p99"], " ms")
+
+
 def import_lines(found: Figures) -> Iterator[Line]:
     """Yield the lines of bench_import."""
     yield Line("import simvue, beside python -c pass", found["import_ms"], " ms", 50)
@@ -138,6 +159,24 @@ def import_lines(found: Figures) -> Iterator[Line]:
     yield Line("  from simvue import Client", found["client_ms"], " ms")
     yield Line("Run.init with a shipper there", found["init_ms"], " ms", 20)
     yield Line("  the first run of a node", found["init_first_ms"], " ms", 500)
+
+
+def ranks_lines(found: Figures) -> Iterator[Line]:
+    """Yield the lines of bench_ranks."""
+    yield Line("64 ranks at 100 Hz x 5: shippers", found["shippers"], "", 1)
+    yield Line("  Run.init, median", found["init_median_s"] * 1e3, " ms", 20)
+    yield Line("  Run.init, the slowest", found["init_max_s"] * 1e3, " ms")
+    yield Line("  segments of a rank", found["segments"] / 2**20, " MiB", 1)
+    yield Line("  memory added to a rank beyond them", found["memory"] / 2**20, " MiB", 10)
+
+
+def outage_lines(found: Figures) -> Iterator[Line]:
+    """Yield the lines of bench_outage."""
+    yield Line("server down / up: p99 of one call, median of 5", found["p99_ratio"], "x", 1.5)
+    yield Line(
+        "  an hour of 1 kHz, drained, times real time", found["times_real"], "x", 10, at_least=True
+    )
+    yield Line("  rows/s meanwhile", found["rows_per_s"] / 1e6, "M")
 
 
 def measure_ship(seconds: float) -> Figures:
@@ -154,14 +193,20 @@ def benches(quick: bool) -> Iterator[tuple[str, Callable[[], list[Line]]]]:
         yield "bench_latency", lambda: list(latency_lines(bench_latency.measure(100_000)))
         yield "bench_path", lambda: list(path_lines(bench_path.measure(100_000, 2)))
         yield "bench_ingest", lambda: list(ingest_lines(bench_ingest.measure(0.02)))
+        yield "bench_store", lambda: list(store_lines(bench_store.measure(0.02)))
         yield "bench_ship", lambda: list(ship_lines(measure_ship(6.0)))
+        yield "bench_ranks", lambda: list(ranks_lines(bench_ranks.measure(64, 5.0)))
+        yield "bench_outage", lambda: list(outage_lines(bench_outage.measure(360_000, 0.0)))
         yield "bench_import", lambda: list(import_lines(bench_import.measure(3, 1)))
     else:
         yield "bench_log", lambda: list(log_lines(bench_log.measure()))
         yield "bench_latency", lambda: list(latency_lines(bench_latency.measure()))
         yield "bench_path", lambda: list(path_lines(bench_path.measure()))
         yield "bench_ingest", lambda: list(ingest_lines(bench_ingest.measure()))
+        yield "bench_store", lambda: list(store_lines(bench_store.measure(0.1)))
         yield "bench_ship", lambda: list(ship_lines(measure_ship(bench_ship.SECONDS)))
+        yield "bench_ranks", lambda: list(ranks_lines(bench_ranks.measure()))
+        yield "bench_outage", lambda: list(outage_lines(bench_outage.measure()))
         yield "bench_import", lambda: list(import_lines(bench_import.measure()))
 
 
@@ -177,7 +222,7 @@ def machine() -> str:
 def main() -> None:
     """Run all, and print the table at the end."""
     parser = argparse.ArgumentParser(prog="python -m benches", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one minute instead of three; rough")
+    parser.add_argument("--quick", action="store_true", help="two minutes instead of six; rough")
     parser.add_argument("--only", help="one bench, such as bench_log")
     arguments = parser.parse_args()
     print(machine(), flush=True)

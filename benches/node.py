@@ -34,7 +34,7 @@ from simvue import Client
 
 ROOT = Path(__file__).parent.parent
 
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 """How long anything may take before it is killed and the bench fails; nothing comes near it."""
 
 
@@ -47,22 +47,10 @@ class Node:
     def __init__(self, directory: Path) -> None:
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith("SIMVUE_")}
         self.environment["PYTHONPATH"] = str(ROOT)
+        self._directory = directory
         self._log = open(directory / "server.log", "w")  # noqa: SIM115 - closed in __exit__
-        self.server = subprocess.Popen(
-            [sys.executable, "-m", "simvue", "server", "--data", directory / "data", "--port", "0"],
-            env={**self.environment, "PYTHONUNBUFFERED": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            text=True,
-        )
-        assert self.server.stdout is not None
-        late = threading.Timer(PATIENCE_S, self.server.kill)
-        late.start()
-        ready = next((s for s in self.server.stdout if s.startswith("ready ")), "")
-        late.cancel()
-        assert ready, f"the server did not start: {(directory / 'server.log').read_text()}"
-        self.url = ready.split()[1]
+        self._port = 0
+        self.server = self.start_server()
         self.token = _find_token((directory / "data" / "simvue.toml").read_text())
         memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
         # mkdtemp makes it 0700, as a runtime directory has to be.
@@ -75,6 +63,7 @@ class Node:
             # A spool that is not drained at once is a failure here, not work for later.
             "SIMVUE_LINGER": "0",
         }
+        # It connects when it is asked something, also once the server was away.
         self._http = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=PATIENCE_S)
 
     def __enter__(self) -> Node:
@@ -86,12 +75,8 @@ class Node:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._http.close()
         self.stop_shipper()
-        self.server.terminate()
-        self.server.wait(PATIENCE_S)
-        assert self.server.stdout is not None
-        self.server.stdout.close()
+        self.stop_server()
         self._log.close()
         shutil.rmtree(self.runtime, ignore_errors=True)
 
@@ -99,6 +84,38 @@ class Node:
         """Start *code* in a process; *settings* are ``SIMVUE_`` variables in small letters."""
         added = {f"SIMVUE_{name.upper()}": str(value) for name, value in settings.items()}
         return Child(code, {**self.environment, **added})
+
+    # ---- The server ---------------------------------------------------------------------
+
+    def start_server(self) -> subprocess.Popen[str]:
+        """Start the server, again on its port if it was there before; return once it is ready."""
+        data, port = self._directory / "data", str(self._port)
+        self.server = subprocess.Popen(
+            [sys.executable, "-m", "simvue", "server", "--data", data, "--port", port],
+            env={**self.environment, "PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+        )
+        assert self.server.stdout is not None
+        late = threading.Timer(PATIENCE_S, self.server.kill)
+        late.start()
+        ready = next((s for s in self.server.stdout if s.startswith("ready ")), "")
+        late.cancel()
+        log = (self._directory / "server.log").read_text()
+        assert ready, f"the server did not start: {log}"
+        self.url = ready.split()[1]
+        self._port = urlsplit(self.url).port or 0
+        return self.server
+
+    def stop_server(self) -> None:
+        """End the server and wait for its end."""
+        self._http.close()
+        self.server.terminate()
+        self.server.wait(PATIENCE_S)
+        assert self.server.stdout is not None
+        self.server.stdout.close()
 
     # ---- The shipper --------------------------------------------------------------------
 
@@ -128,17 +145,32 @@ class Node:
     # ---- What the server has --------------------------------------------------------------
 
     def stored(self, run: str) -> int:
-        """Return how many rows of the run's largest writer are committed, asked over HTTP."""
-        self._http.request(
-            "GET", f"/api/runs/{run}/writers", headers={"Authorization": f"Bearer {self.token}"}
-        )
-        response = self._http.getresponse()
-        text = response.read()
-        assert response.status == 200, f"{response.status}: {text[:200]!r}"
-        writers: dict[str, list[tuple[int, int]]] = json.loads(text)
+        """Return how many rows of the run's largest writer are committed; 0 of an unknown run."""
+        writers: dict[str, list[tuple[int, int]]] = self._ask(f"runs/{run}/writers") or {}
         return max(
             (sum(end - first for first, end in ranges) for ranges in writers.values()), default=0
         )
+
+    def status(self, run: str) -> str:
+        """Return the run's status; raises TypeError if there is no such run."""
+        return str(self._ask(f"runs/{run}")["status"])
+
+    def wait_for_status(self, run: str, status: str) -> None:
+        """Return once the run has this status; raise AssertionError if it never has."""
+        end = time.monotonic() + PATIENCE_S
+        while (found := self.status(run)) != status:
+            assert time.monotonic() < end, f"{run} is {found}, not {status}"
+            time.sleep(0.01)
+
+    def _ask(self, path: str) -> Any:
+        """Return what the server answers over HTTP; None if it does not know the object."""
+        self._http.request("GET", f"/api/{path}", headers={"Authorization": f"Bearer {self.token}"})
+        response = self._http.getresponse()
+        text = response.read()
+        if response.status == 404:
+            return None
+        assert response.status == 200, f"{response.status}: {text[:200]!r}"
+        return json.loads(text)
 
     def check(self, run: str, rows: int, sums: dict[str, float]) -> None:
         """Assert that the server has *rows* of every metric, and exactly these sums of values."""
@@ -175,11 +207,22 @@ class Child:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def go_on(self) -> None:
-        """Let it go on from where it reads a line of its standard input."""
+    def go_on(self, word: str = "") -> None:
+        """Let it go on from where it reads a line of its standard input, which is *word*."""
         assert self._process.stdin is not None
-        self._process.stdin.write("\n")
+        self._process.stdin.write(word + "\n")
         self._process.stdin.flush()
+
+    def ask(self, word: str) -> dict[str, Any]:
+        """Let it go on with *word*, and return the next object it prints."""
+        self.go_on(word)
+        return self.hear()
+
+    def close_input(self) -> None:
+        """Close its standard input, where it may wait for that before it closes its run."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.stdin = None
 
     def end(self) -> None:
         """Close its standard input and wait for its end, which has to be a good one."""

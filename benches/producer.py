@@ -38,12 +38,20 @@ def sums_of(rows: int) -> dict[str, float]:
     return {name: math.fsum(column) for name, column in zip(names, columns, strict=True)}
 
 
-def produce(rows: int, pace: float = 0.0, close_at_once: bool = False) -> None:
-    """Log *rows* rows, *pace* a second or as fast as they go; see the top of the file."""
+def produce(
+    rows: int, pace: float = 0.0, close_at_once: bool = False, init_at_once: bool = True
+) -> None:
+    """Log *rows* rows, *pace* a second or as fast as they go; see the top of the file.
+
+    Unless *init_at_once*, it says ``imported`` first and opens its run after a line more.
+    """
     values = walk(min(rows, CYCLE))
     before = own_memory()
     from simvue import Run
 
+    if not init_at_once:
+        say(imported=True)
+        sys.stdin.readline()
     begun = time.monotonic()
     run = Run()
     run.init(folder="/benches")

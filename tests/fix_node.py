@@ -46,6 +46,8 @@ class Node:
             "SIMVUE_TOKEN": server.token,
             "SIMVUE_RUNTIME_DIRECTORY": str(self.runtime),
             "SIMVUE_OFFLINE_DIRECTORY": str(self.cache),
+            # A run has the writers and rows that its test made; test_measuring.py sets this back.
+            "SIMVUE_DISABLE_RESOURCES_METRICS": "1",
         }
 
     def start(self, source: str, **env: str) -> subprocess.Popen[str]:

@@ -7,6 +7,7 @@ import socketserver
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +48,9 @@ class Proxy:
         self.requests: list[Request] = []
         self.connections = 0
         """Made by clients so far."""
+        self.streams = 0
+        """Of events, asked for so far."""
+        self.passes_streams = True
         self.only = "/api/"
         self._rules: list[tuple[int, Behaviour]] = []
         self._rule: Behaviour | None = None
@@ -84,6 +88,21 @@ class Proxy:
     def cut(self, times: int) -> None:
         """Cut the connection of the next *times* requests before they reach the server."""
         self._add(times, lambda request, client, forward: client.shutdown(socket.SHUT_RDWR))
+
+    def let_pass(self, times: int) -> None:
+        """Forward the next *times* requests as they are; what is said after that comes then."""
+        self._add(times, lambda request, client, forward: client.sendall(forward()))
+
+    def hold(self, times: int) -> threading.Event:
+        """Have the next *times* requests wait until the event is set."""
+        let_go = threading.Event()
+
+        def behave(request: Request, client: socket.socket, forward: Callable[[], bytes]) -> None:
+            let_go.wait()
+            client.sendall(forward())
+
+        self._add(times, behave)
+        return let_go
 
     def limit_bodies(self, size: int) -> None:
         """From here on answer 413 to every body larger than *size* bytes."""
@@ -125,6 +144,12 @@ class Proxy:
         request = _read_request(stream)
         if request is None:
             return False
+        if request.path.startswith("/api/live"):
+            # Beside the requests that a test counts and spoils: what it brings, they bring too.
+            self.streams += 1
+            if self.passes_streams:
+                self._pass_stream(request, client)
+            return False
         self.requests.append(request)
         behaviour = self._next() if request.path.startswith(self.only) else None
         try:
@@ -136,12 +161,19 @@ class Proxy:
             return False
         return True
 
+    def _pass_stream(self, request: Request, client: socket.socket) -> None:
+        with suppress(OSError), self._ask(request) as server:
+            for piece in iter(lambda: server.recv(1 << 16), b""):
+                client.sendall(piece)
+
+    def _ask(self, request: Request) -> socket.socket:
+        server = socket.create_connection(("127.0.0.1", self.server.port))
+        head = request.head.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
+        server.sendall(head + request.body)
+        return server
+
     def _forward(self, request: Request) -> bytes:
-        with socket.create_connection(("127.0.0.1", self.server.port)) as server:
-            server.sendall(
-                request.head.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
-                + request.body
-            )
+        with self._ask(request) as server:
             whole = b"".join(iter(lambda: server.recv(1 << 16), b""))
         # The connection to the client stays open.
         return whole.replace(b"connection: close\r\n", b"", 1)

@@ -226,6 +226,19 @@ def test_metadata_is_shown_with_dotted_keys(server: Server, browser: Browser) ->
     assert "What it is about" in browser.driver.find_element("css selector", ".summary").text
 
 
+def test_rows_that_were_dropped_are_said(server: Server, browser: Browser) -> None:
+    """Loss is a number, and stands where nobody overlooks it."""
+    run = server.new_run(name="holes")
+    server.send_rows(run, rows(0, 10, x=float))
+    browser.open_run(run)
+    browser.see_label("x", "10 rows")
+    (dropped,) = browser.all(".dropped")
+    assert not dropped.is_displayed()
+    facts = {"kind": "metrics", "dropped": 1234}
+    server.put(f"/runs/{run}", {"writers": {"W" * 22: facts}})
+    browser.see(lambda: "1,234 rows of this run are missing" in dropped.text, "how many")
+
+
 def test_a_run_that_does_not_exist_is_said_in_words(server: Server, stranger: Browser) -> None:
     # As a stranger who logs in: the 404 stands in the console, which `browser` forbids.
     stranger.log_in()

@@ -7,17 +7,13 @@ directory, which takes root; elsewhere tests/unit/test_spool.py has the disk in 
 from __future__ import annotations
 
 import os
-import subprocess
-from collections.abc import Callable, Iterator
+import signal
 from pathlib import Path
 
-import pytest
+from fix_disk import Disk
 from fix_node import Node, eventually
 from fix_proxy import Proxy
 from fix_server import Server
-
-Disk = Callable[[Path, int], Callable[[int], None]]
-"""Mounts a disk of so many MiB at a directory, and returns what changes its size."""
 
 SIMULATION = """
 import random
@@ -44,38 +40,12 @@ open("kept", "w").write(" ".join(map(str, kept)))
 """
 
 
-@pytest.fixture
-def disk() -> Iterator[Disk]:
-    """Small disks for a test, unmounted behind it."""
-    mounted: list[Path] = []
-
-    def mount(directory: Path, mib: int) -> Callable[[int], None]:
-        directory.mkdir(parents=True, exist_ok=True)
-        command = ["mount", "-t", "tmpfs", "-o", f"size={mib}m,mode=0700", "tmpfs", str(directory)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            pytest.skip(f"no disk can be mounted here: {done.stderr.strip()}")
-        mounted.append(directory)
-
-        def resize(mib: int) -> None:
-            options = f"remount,size={mib}m"
-            subprocess.run(["mount", "-o", options, str(directory)], check=True)
-
-        return resize
-
-    yield mount
-    for directory in mounted:
-        # Lazily: a shipper may hold a file there until the node is closed.
-        subprocess.run(["umount", "-l", str(directory)], check=True)
-
-
 class Story:
     """What a simulation says, read as far as it matters."""
 
-    def __init__(self, node: Node, rows: int) -> None:
-        self._process = node.start(
-            SIMULATION.format(rows=rows), SIMVUE_CLOSE_TIMEOUT="20", SIMVUE_INIT_TIMEOUT="20"
-        )
+    def __init__(self, node: Node, rows: int, **env: str) -> None:
+        env = {"SIMVUE_CLOSE_TIMEOUT": "20", "SIMVUE_INIT_TIMEOUT": "20", **env}
+        self._process = node.start(SIMULATION.format(rows=rows), **env)
         assert self._process.stdout is not None
         self.run = self._process.stdout.readline().strip()
         self.told = ""
@@ -94,6 +64,11 @@ class Story:
             assert line, f"it ended without {words!r}:\n{self.told}"
             self.told += line
         return self.told.split(words, 1)[1].split("\n")[0]
+
+    def kill(self) -> None:
+        """End the simulation as nobody can defend against."""
+        self._process.kill()
+        self._process.wait()
 
     def end(self) -> None:
         """Wait for the simulation's end."""
@@ -125,15 +100,18 @@ def test_a_full_spool_leaves_rows_in_memory_and_loses_none(
 
 
 def test_a_full_disk_and_full_memory_drop_rows_counted_and_all_others_arrive(
-    proxied: tuple[Node, Proxy], disk: Disk
+    proxied: tuple[Node, Proxy], disk: Disk, tmp_path: Path
 ) -> None:
-    """Both are full, and the server is away: each row that was refused was refused by its call."""
+    """All are full, and the server is away: each row that was refused was refused by its call."""
     node, proxy = proxied
     disk(node.cache / "spool", 1)
     # Full from the start: whether rows fill it before the last is dropped is a matter of speed.
     (node.cache / "spool" / "filler").write_bytes(bytes(1020 << 10))
     disk(node.runtime, 4)
-    story = Story(node, 80_000)
+    # Nor has $TMPDIR room for what memory does not hold.
+    disk(tmp_path / "tmp", 1)
+    (tmp_path / "tmp" / "filler").write_bytes(bytes(1020 << 10))
+    story = Story(node, 80_000, TMPDIR=str(tmp_path / "tmp"))
     proxy.cut(10**6)
     story.proceed()
     # A wait of a second or two for the shipper; what is dropped behind it does not wait again.
@@ -153,6 +131,51 @@ def test_a_full_disk_and_full_memory_drop_rows_counted_and_all_others_arrive(
     eventually(lambda: node.status(story.run) == "completed", "its end")
     returned_true = list(map(int, (node.directory / "kept").read_text().split()))
     assert node.steps(story.run) == returned_true
+
+
+def test_rows_that_memory_does_not_hold_go_through_the_temporary_directory(
+    node: Node, disk: Disk, tmp_path: Path
+) -> None:
+    """Memory is full from the start, so that even the first call finds none."""
+    disk(node.runtime, 1)
+    (node.runtime / "filler").write_bytes(bytes(1 << 20))
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    story = Story(node, 80_000, TMPDIR=str(temporary))
+    assert len(overflowed(temporary)) == 1, "the segment of the calls"
+    story.proceed()
+    story.wait_for("took ")
+    story.proceed()
+    assert story.wait_for("closed ").startswith("True 0 81000 81000")
+    story.end()
+    assert node.steps(story.run) == list(range(81_000))
+    assert node.status(story.run) == "completed"
+    eventually(lambda: not overflowed(temporary), "what was sent is removed")
+
+
+def test_a_kill_loses_no_row_that_went_through_the_temporary_directory(
+    node: Node, disk: Disk, tmp_path: Path
+) -> None:
+    """Both die, the simulation and its shipper: another finds all of it, wherever it lies."""
+    disk(node.runtime, 1)
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    story = Story(node, 80_000, TMPDIR=str(temporary), SIMVUE_QUEUE_POLICY="drop")
+    (shipper,) = node.shippers()
+    os.kill(shipper, signal.SIGSTOP)
+    story.proceed()
+    story.wait_for("took ")
+    assert len(overflowed(temporary)) >= 3, "8 MB of rows, and memory takes 512 KiB"
+    story.kill()
+    node.kill_shipper()
+    node.command("ship")
+    eventually(lambda: not overflowed(temporary), "what was sent is removed")
+    assert node.steps(story.run) == list(range(80_000))
+
+
+def overflowed(temporary: Path) -> list[Path]:
+    """Return the segments below a temporary directory."""
+    return list(temporary.glob(f"simvue-{os.getuid()}/*.overflow"))
 
 
 def test_an_offline_run_goes_on_behind_a_full_disk_and_is_whole_once_there_is_room(
@@ -196,7 +219,7 @@ def test_a_server_whose_disk_is_full_loses_nothing_that_it_acknowledged(
     tmp_path: Path, disk: Disk
 ) -> None:
     """What it refuses waits in the node's spool, until somebody has made room."""
-    resize = disk(tmp_path / "small", 24)
+    resize = disk(tmp_path / "small", 16)
     server = Server(tmp_path / "small" / "data")
     node = Node(tmp_path, server)
     try:
@@ -221,7 +244,7 @@ def test_a_server_whose_disk_is_full_loses_nothing_that_it_acknowledged(
             assert line, "it ended before"
         assert line == "closed True 0\n"
         room = os.statvfs(tmp_path / "small")
-        assert room.f_bavail * room.f_frsize < 1 << 20, "24 MiB are too few for the server"
+        assert room.f_bavail * room.f_frsize < 1 << 20, "16 MiB are too few for the server"
         assert list((node.cache / "spool").glob("*.open"))
         resize(512)
         eventually(lambda: node.status(run) == "completed", "the rest is sent")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from fix_node import Node, eventually
+
+from simvue.wire import new_id
 
 VICTIM = """
 run = Run()
@@ -47,9 +52,59 @@ def test_a_batch_systems_signal_terminates_the_run_and_loses_nothing(
 
 
 def test_a_run_killed_from_outside_is_lost_and_its_cause_told(node: Node) -> None:
-    run = end(node, "killed", signal.SIGKILL, timeout=2)
+    run = end(node, "killed from outside", signal.SIGKILL, timeout=2)
     assert "killed by signal 9 (SIGKILL)" in last_event(node, run)
     assert node.steps(run) == list(range(3000))
+    eventually(lambda: node.status(run) == "lost", "silence")
+
+
+@pytest.fixture
+def memory_group() -> Iterator[Path]:
+    """A control group of 256 MiB, as a batch system makes one for a job."""
+    version_2 = Path("/sys/fs/cgroup/cgroup.controllers").exists()
+    parent = Path("/sys/fs/cgroup") / ("" if version_2 else "memory")
+    group = parent / f"simvue-test-{new_id()}"
+    try:
+        group.mkdir()
+        limit = group / ("memory.max" if version_2 else "memory.limit_in_bytes")
+        limit.write_text(str(256 << 20))
+    except OSError as error:
+        pytest.skip(f"only who may make a control group can run out of its memory: {error}")
+    yield group
+    for pid in (group / "cgroup.procs").read_text().split():
+        with contextlib.suppress(OSError):
+            (parent / "cgroup.procs").write_text(pid)
+    group.rmdir()
+
+
+def test_a_job_out_of_memory_loses_no_row_and_its_cause_is_told(
+    node: Node, memory_group: Path
+) -> None:
+    """The real thing: the kernel picks the largest process of the job, which the shipper is not."""
+    process = node.start(
+        f"""
+        with open("{memory_group}/cgroup.procs", "w") as file:
+            file.write(str(os.getpid()))
+        run = Run()
+        run.init("out of memory", timeout=2, no_color=True)
+        held, step = [], 0
+        while True:
+            run.log_metrics({{"x": float(step)}}, step=step)
+            step += 1
+            if step == 3000:
+                print("logged", flush=True)
+            if step > 3000:
+                held.append(bytearray(os.urandom(4096)) * 256)
+        """
+    )
+    output, _ = process.communicate(timeout=60)
+    assert "logged" in output
+    assert process.returncode == -signal.SIGKILL, output
+    run = node.run_id("out of memory")
+    assert "probably because the memory of its job was used up" in last_event(node, run)
+    steps = node.steps(run)
+    assert steps == list(range(len(steps)))
+    assert len(steps) >= 3000
     eventually(lambda: node.status(run) == "lost", "silence")
 
 

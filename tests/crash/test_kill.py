@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 
-from fix_kill import KILLS, Killer
+from fix_kill import Killer
 from fix_node import eventually
 
 
 def test_killing_the_simulation_loses_no_returned_row(killer: Killer) -> None:
     """S6: ``kill -9`` at full speed; the official client loses 81 to 95 % in such a loop."""
-    for _ in range(KILLS):
+    for _ in killer.tries("simulation"):
         victim = killer.start()
         killer.wait_for_rows(victim)
         killer.note(victim)
@@ -20,13 +20,12 @@ def test_killing_the_simulation_loses_no_returned_row(killer: Killer) -> None:
         returned = victim.returned
         eventually(lambda v=victim, n=returned: killer.stored(v) >= n, "what was returned")
         killer.check(victim)
-    print(killer.report("simulation"))
     assert killer.toll.lost == killer.toll.doubled == 0
 
 
 def test_killing_the_shipper_stores_every_row_once(killer: Killer) -> None:
     """The next shipper begins where the words in the segments stand."""
-    for _ in range(max(1, KILLS // 5)):
+    for _ in killer.tries("shipper"):
         victim = killer.start(rows=1_500_000)
         for _ in range(5):
             killer.wait_for_rows(victim)
@@ -43,12 +42,11 @@ def test_killing_the_shipper_stores_every_row_once(killer: Killer) -> None:
         assert "closed True 0" in output, output
         killer.check(victim)
         assert killer.node.status(victim.run) == "completed"
-    print(killer.report("shipper"))
     assert killer.toll.lost == killer.toll.doubled == 0
 
 
 def test_killing_both_leaves_all_to_the_next_shipper(killer: Killer) -> None:
-    for _ in range(KILLS):
+    for _ in killer.tries("both"):
         victim = killer.start()
         killer.wait_for_rows(victim)
         killer.note(victim)
@@ -63,7 +61,6 @@ def test_killing_both_leaves_all_to_the_next_shipper(killer: Killer) -> None:
         returned = victim.returned
         eventually(lambda v=victim, n=returned: killer.stored(v) >= n, "what was returned")
         killer.check(victim)
-    print(killer.report("both"))
     assert killer.toll.lost == killer.toll.doubled == 0
 
 
@@ -71,7 +68,7 @@ def test_killing_the_server_loses_nothing_acknowledged_or_not(fresh_killer: Kill
     """Mid-request and mid-commit, by chance; what was acknowledged is there after the restart."""
     killer = fresh_killer
     server = killer.node.server
-    for _ in range(max(1, KILLS // 5)):
+    for _ in killer.tries("server"):
         victim = killer.start(rows=2_000_000)
         for _ in range(5):
             killer.wait_for_rows(victim)
@@ -84,7 +81,6 @@ def test_killing_the_server_loses_nothing_acknowledged_or_not(fresh_killer: Kill
         assert "closed True" in output, output
         eventually(lambda v=victim: killer.stored(v) >= v.returned, "what was returned")
         killer.check(victim)
-    print(killer.report("server"))
     assert killer.toll.lost == killer.toll.doubled == 0
 
 

@@ -19,9 +19,10 @@ from benches import (
     bench_log,
     bench_path,
     bench_ship,
+    bench_store,
     compare,
 )
-from benches.__main__ import Line, latency_lines, log_lines
+from benches.__main__ import Line, latency_lines, log_lines, store_lines
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,6 +79,13 @@ def test_imports_and_inits_are_timed():
 def test_the_store_is_given_bodies():
     found = bench_ingest.measure(0.002)
     assert found["decode_ns_row"] < found["msgpack_ns_row"], "measured a twentieth"
+
+
+def test_what_is_folded_is_small_and_quick_to_draw():
+    found = bench_store.measure(0.01)
+    assert len([line for line in store_lines(found) if line.limit is not None]) == 5
+    assert found["smooth bytes"] < 2, "measured 1.4"
+    assert found["noisy bytes"] < 5.5, "measured 3.6"
 
 
 def test_a_build_beside_itself_is_compared_in_every_figure(tmp_path, capsys):

@@ -375,6 +375,20 @@ def test_a_folder_is_found_by_its_path(server, client):
     assert client.get_run(run).folder == f"{path}/inner"
 
 
+def test_a_folder_may_be_asked_for_to_be_changed(server, client):
+    path = f"/client/{wire.new_id()}"
+    server.new_run(folder=path)
+    folder = client.get_folder(path, read_only=False)
+    folder.description = "of the test"
+    folder.tags = ["a"]
+    folder.commit()
+    assert (client.get_folder(path).description, client.get_folder(path).tags) == (
+        "of the test",
+        ["a"],
+    )
+    assert client.get_folder(f"{path}/none", read_only=False) is None
+
+
 def test_delete_runs_leaves_the_folder(server, client):
     path = f"/client/{wire.new_id()}"
     runs = {server.new_run(folder=path) for _ in range(2)}

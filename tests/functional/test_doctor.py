@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import shutil
@@ -12,8 +13,11 @@ import sqlite3
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+import requests
+from fix_disk import Disk
 from fix_node import Node, eventually
 from fix_server import Server
 
@@ -175,6 +179,22 @@ def test_a_runtime_directory_that_others_can_enter_is_refused(node: Node) -> Non
     assert "is not yours alone" in lines(text, "wrong")[0]
 
 
+def test_full_memory_is_named_and_where_rows_go_instead(
+    node: Node, disk: Disk, tmp_path: Path
+) -> None:
+    disk(node.runtime, 1)
+    (node.runtime / "filler").write_bytes(bytes(1 << 20))
+    status, text = doctor(node, TMPDIR=str(tmp_path))
+    assert status == 0, text
+    (told,) = (told for told in lines(text, "note") if "is full" in told)
+    assert told.endswith(f"go through {tmp_path}/simvue-{os.getuid()}")
+    status, text = doctor(node, TMPDIR=str(tmp_path / "missing"))
+    assert status == 1
+    (told,) = lines(text, "wrong")
+    assert f"{node.runtime} is full: a new run finds no memory for its rows" in told
+    assert f"{tmp_path}/missing" in told
+
+
 # ---- The spool ----------------------------------------------------------------------------------
 
 
@@ -219,8 +239,8 @@ def test_a_store_in_use_is_whole(fresh_node: Node) -> None:
     fill(fresh_node.server)
     status, text = doctor(fresh_node, "--data", str(fresh_node.server.data))
     assert status == 0, text
-    told = "1 runs, 1 writers, 50 rows of metrics, 0 events: the file is whole"
-    assert told in text
+    counted = "1 runs, 1 writers, 50 rows of metrics, 0 events, 0 files of artifacts"
+    assert f"{counted}: the file is whole" in text
     fresh_node.server.kill()
     fresh_node.server.restart()
     assert fresh_node.server.new_run()
@@ -248,6 +268,24 @@ def test_rows_that_are_not_there_or_twice_are_counted(fresh_node: Node, harm: st
     assert status == 1
     assert any(told in wrong for wrong in lines(text, "wrong")), text
     fresh_node.server.restart()
+
+
+@pytest.mark.parametrize("harm", ["is not there", "has 3 bytes of 7"])
+def test_a_file_of_an_artifact_that_is_gone_or_cut_is_named(fresh_node: Node, harm: str) -> None:
+    server = fresh_node.server
+    checksum = hashlib.sha256(b"content").hexdigest()
+    made = server.post("/artifacts", {"name": "n", "size": 7, "checksum": checksum})
+    assert requests.put(made["url"], b"content", timeout=30).status_code == 200
+    (file,) = (path for path in (server.data / "blobs").rglob("*") if path.is_file())
+    if harm == "is not there":
+        file.unlink()
+    else:
+        file.write_bytes(b"con")
+    status, text = doctor(fresh_node, "--data", str(server.data))
+    assert status == 1
+    (wrong,) = lines(text, "wrong")
+    assert str(file) in wrong
+    assert harm in wrong
 
 
 def test_a_damaged_database_file_is_named(fresh_node: Node) -> None:

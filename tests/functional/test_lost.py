@@ -1,4 +1,4 @@
-"""Runs that fall silent are lost, and found again (lifecycle.py)."""
+"""Runs that fall silent are lost, and found again; those that expire go (lifecycle.py)."""
 
 from __future__ import annotations
 
@@ -42,6 +42,15 @@ def test_a_silent_run_is_lost_and_any_sign_of_life_finds_it(server: Server) -> N
     for run, sign in zip(silent, signs, strict=True):
         sign(run)
         assert server.get(f"/runs/{run}")["status"] == "running"
+
+
+def test_an_expired_run_goes_by_itself(server: Server) -> None:
+    run = server.new_run(ttl=1)
+    server.put(f"/runs/{run}", {"status": "completed"})
+    end = time.monotonic() + WAIT_S_MAX
+    while server.ask("GET", f"/runs/{run}").status_code != 404:
+        assert time.monotonic() < end, "the run stayed"
+        time.sleep(0.1)
 
 
 def test_a_restart_is_a_sign_of_life(fresh_server: Server) -> None:

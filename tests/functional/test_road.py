@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
 
 from fix_node import Node, eventually
 
@@ -270,3 +272,53 @@ def test_ranks_that_start_together_share_one_shipper_and_all_hear_of_it(node: No
         assert output == "sent True\n", output
         run = node.run_id(f"rank-{number}")
         assert list(node.client.get_series(run, "x").values) == [float(number)]
+
+
+def test_the_server_knows_how_many_rows_were_dropped(node: Node) -> None:
+    """Full is a named policy, and loss is a number: here that of two writers, a fork's too."""
+    process = node.start(
+        """
+        run = Run()
+        run.config(queue_policy="drop")
+        run.init("dropped", no_color=True)
+        print("ready", run.id, flush=True)
+        os.read(0, 1)
+        for step in range(20_000):
+            run.log_metrics({"x": float(step), "y": 1.0, "z": 2.0}, step=step)
+        assert run.dropped
+        child = os.fork()
+        if not child:
+            for step in range(20_000):
+                run.log_metrics({"x": float(step), "y": 1.0, "z": 2.0}, step=step)
+            print("child", run.dropped, flush=True)
+            os.read(0, 1)
+            run.close()
+            os._exit(0)
+        print("parent", run.dropped, flush=True)
+        os.read(0, 1)
+        run.close()
+        os.waitpid(child, 0)
+        """,
+        SIMVUE_BUFFER_SIZE="512 KiB",
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    run = next(line for line in process.stdout if line.startswith("ready")).split()[1]
+    (shipper,) = node.shippers()
+    os.kill(shipper, signal.SIGSTOP)
+    try:
+        process.stdin.write("\n")
+        process.stdin.flush()
+        counts: dict[str, int] = {}
+        while len(counts) < 2:
+            word, _, count = process.stdout.readline().partition(" ")
+            if word in ("parent", "child"):
+                counts[word] = int(count)
+    finally:
+        os.kill(shipper, signal.SIGCONT)
+    output, _ = process.communicate("\n\n", timeout=60)
+    assert process.returncode == 0, output
+    assert min(counts.values()) > 0
+    dropped = sum(counts.values())
+    eventually(lambda: node.server.get(f"/runs/{run}")["dropped"] == dropped, "the count")
+    assert node.server.get(f"/runs/{run}")["metrics"]["x"]["count"] == 40_000 - dropped

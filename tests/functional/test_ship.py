@@ -74,6 +74,28 @@ def start(node: Node, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
+# ---- From a script --------------------------------------------------------------------------
+
+SENDER = """
+from simvue.sender import Sender
+
+Sender(cache_directory={cache!r}, throw_exceptions=True, max_workers=5).upload(["runs", "metrics"])
+print("sent")
+"""
+
+
+def test_the_sender_of_the_official_package_is_simvue_ship(node: Node) -> None:
+    run = offline_run(node, "by script", 100)
+    script = [sys.executable, "-c", SENDER.format(cache=str(node.cache))]
+    away = {**node.env, "SIMVUE_URL": "http://127.0.0.1:9"}
+    failed = subprocess.run(script, env=away, capture_output=True, text=True, timeout=60)
+    assert failed.returncode == 1
+    assert "ServerError" in failed.stderr
+    sent = subprocess.run(script, env=node.env, capture_output=True, text=True, timeout=60)
+    assert sent.stdout == "sent\n", sent.stderr
+    assert node.steps(run) == list(range(100))
+
+
 # ---- While it is being written -----------------------------------------------------------------
 
 

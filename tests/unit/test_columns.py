@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,13 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from reference import Flat, flattened, read_metrics
 
 from simvue import wire
-from simvue._columns import Rows, decode_metrics, pack, unpack
+from simvue._columns import decode_metrics, pack, unpack
 
 RUN = "R" * wire.ID_SIZE
 STAMP = "2026-01-31T12:00:00.123456"
-FLOAT64, INT64, UINT64, BOOL = range(4)
 
 Row = dict[str, Any]
 
@@ -32,51 +31,10 @@ def body(*rows: Any, run: Any = RUN) -> bytes:
     return packed
 
 
-def word(value: Any) -> tuple[int, int]:
-    """Return the kind and the raw bytes that *value* shall have: the oracle of a value."""
-    if isinstance(value, bool):
-        return BOOL, int(value)
-    if isinstance(value, float):
-        return FLOAT64, struct.unpack("<Q", struct.pack("<d", value))[0]
-    return (UINT64 if value >= 2**63 else INT64), value % 2**64
-
-
-def flattened(rows: Rows) -> list[tuple[Any, ...]]:
-    """Return the rows one by one: names with kinds and words, and the axes, time as raw bytes."""
-    found: dict[int, tuple[Any, ...]] = {}
-    for block in rows.blocks:
-        places = range(rows.count) if block.rows is None else block.rows.tolist()
-        for column, place in enumerate(places):
-            assert place not in found
-            found[place] = (
-                {
-                    name: (block.kinds[i], int(block.values[i, column]))
-                    for i, name in enumerate(block.names)
-                },
-                int(block.step[column]),
-                struct.pack("<d", block.time[column]),
-                int(block.timestamp[column]),
-            )
-    return [found[place] for place in sorted(found)]
-
-
-def microseconds(text: str) -> int:
-    """Read a timestamp the slow way; digits behind the sixth are cut off."""
-    whole, _, fraction = text.removesuffix("Z").partition(".")
-    return wire.parse_timestamp(whole) + int(fraction[:6].ljust(6, "0"))
-
-
-def expected(encoded: bytes) -> list[tuple[Any, ...]]:
-    return [
-        (
-            {name: word(value) for name, value in item["values"].items()},
-            item["step"],
-            struct.pack("<d", float(item["time"])),
-            microseconds(item["timestamp"]),
-        )
-        for item in msgpack.unpackb(encoded)["metrics"]
-        if item["values"]
-    ]
+def expected(encoded: bytes) -> list[Flat]:
+    read = read_metrics(encoded)
+    assert read is not None
+    return [flat for flat in read[1] if flat[0]]
 
 
 # ---- What is right -----------------------------------------------------------------
@@ -160,6 +118,7 @@ def test_a_name_in_two_encodings_is_one_metric() -> None:
         ("1970-01-01 00:00:00.5", 500_000),
         ("1970-01-01T00:00:01Z", 1_000_000),
         ("1970-01-01T00:00:00.000001Z", 1),
+        ("1970-01-01T00:00:00.00001Z", 10),
         ("1970-01-01T00:00:00.123456789", 123_456),
         ("1969-12-31T23:59:59.999999", -1),
         ("2000-02-29T00:00:00.000000", 951_782_400_000_000),

@@ -69,6 +69,13 @@ def test_the_longest_retry_after_of_those_under_way_is_obeyed(probe: Probe) -> N
     assert not probe.destination.is_ready(106.9)
 
 
+def test_what_succeeds_beside_a_failure_does_not_end_the_wait_for_it(probe: Probe) -> None:
+    probe.ask(Reply(Outcome.LATER, "503", retry_after=7.0), DONE, now=100.0)
+    assert not probe.destination.is_ready(106.9)
+    probe.ask(DONE, now=107.0)
+    assert probe.destination.trouble == ""
+
+
 def test_after_trouble_one_request_at_a_time_feels_its_way(probe: Probe) -> None:
     probe.ask(LATER, now=100.0)
     later = probe.destination.retry_at

@@ -80,6 +80,17 @@ def alarm(every_s: float, act: Callable[[], object]) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+@contextlib.contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Have no file grow beyond *size* bytes: a limit that stands for a file system without room."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 def in_a_child(act: Callable[[], object]) -> None:
     """Fork, run *act* in the child, and assert that it went well."""
     pid = os.fork()
@@ -200,13 +211,9 @@ def test_what_is_no_segment_of_ours_is_not_mapped(runtime, tmp_path):
 
 
 def test_a_segment_that_the_disk_does_not_hold_is_not_made(runtime):
-    """A limit on the size of files stands for a full disk; SIGBUS at a store would be the end."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
-    try:
+    """It would be the end by SIGBUS at a store."""
+    with files_of_at_most(100_000):
         assert runtime.make_segment("a.seg", 200_000) is None
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "a.seg" not in runtime.names()
     assert "a.seg.new" not in runtime.names()
     assert not runtime.has_room(1 << 60)
@@ -379,7 +386,7 @@ def test_drop_never_waits_and_counts(full, runtime, caplog):
     full.policy = "drop"
     begun = time.monotonic()
     assert [full.stream.write(LARGE) for _ in range(100)] == [False] * 100
-    # A hundred waits would be 100 s; what a drop costs is a few microseconds.
+    # A hundred waits would be 100 s.
     assert time.monotonic() - begun < 1
     assert full.stream.dropped == 101
     assert Shipper(runtime, full.writer).intake.dropped == 101
@@ -387,6 +394,61 @@ def test_drop_never_waits_and_counts(full, runtime, caplog):
     # Said once, however many.
     said = [*caplog.get_records("setup"), *caplog.records]
     assert [record.getMessage().split(":")[0] for record in said] == [f"run {RUN}"]
+
+
+@pytest.mark.parametrize("policy", ["drop", "wait"])
+@pytest.mark.parametrize("mib", [1, 64])
+def test_a_dropped_row_costs_a_microsecond_or_two(runtime, policy, mib):
+    """At its bound, with two segments and with many: it is memory that is asked, not the system."""
+    made = Queue(RUN, "metrics", size_max=mib << 20, policy=policy, wait_ms_max=0)
+    fill(made.stream, LARGE)
+    assert made.stream.next_row * len(LARGE) > (mib << 20) * 0.7
+    # Measured 35 and 60; to ask each time is 290 and 370.
+    assert in_empty_calls(lambda: made.stream.write(ROW)) < 140
+
+
+def test_a_row_that_the_file_system_refuses_costs_no_more(runtime):
+    """Below its bound a queue could grow, and would ask with each row: 1,000 empty calls."""
+    made = Queue(RUN, "metrics", policy="drop")
+    with files_of_at_most(1 << 20):
+        fill(made.stream)
+        assert in_empty_calls(lambda: made.stream.write(ROW)) < 140
+
+
+def in_empty_calls(act: Callable[[], object]) -> float:
+    """Return how many empty calls *act* costs: the least of many loops of each, taken in turn."""
+    least = {act: math.inf, _empty: math.inf}
+    for _ in range(100):
+        for call in least:
+            begun = time.perf_counter()
+            for _ in range(500):
+                call()
+            least[call] = min(least[call], time.perf_counter() - begun)
+    return least[act] / least[_empty]
+
+
+def _empty() -> None:
+    pass
+
+
+def test_a_row_is_taken_the_moment_a_segment_comes_back(full, runtime):
+    shipper = Shipper(runtime, full.writer)
+    full.policy = "drop"
+    for _ in range(3):
+        assert full.stream.write(LARGE) is False
+        shipper.ship()
+        for _ in range(2):
+            assert full.stream.write(LARGE) is True
+        fill(full.stream)
+
+
+def test_a_small_row_finds_the_room_that_a_large_one_did_not(runtime):
+    made = Queue(RUN, "events", policy="drop")
+    made.stream.write(ROW)
+    with files_of_at_most(1 << 20):
+        assert made.stream.write(bytes(2 << 20)) is False
+        assert made.stream.write(ROW) is True
+        assert made.stream.write(bytes(2 << 20)) is False
 
 
 def test_wait_ends_as_soon_as_a_segment_comes_back(full, runtime):
@@ -619,6 +681,25 @@ def test_a_writer_whose_directory_is_removed_moves_house(runtime):
     assert not made.owed
 
 
+def test_a_full_queue_moves_house_too_though_it_drops(full, runtime):
+    """It looks again every few hundredths of a second."""
+    full.policy = "drop"
+    assert full.stream.write(LARGE) is False
+    shutil.rmtree(runtime.path)
+    taken_again_soon(full.stream)
+    assert len(segments(this_process().runtime)) == 1
+    assert full.mark[1] == 8
+
+
+def taken_again_soon(stream: Stream) -> None:
+    """Write until a row is taken, for as long as a writer takes no for an answer."""
+    again = time.monotonic() + queue.ASK_AGAIN_S
+    due = False
+    while not stream.write(LARGE):
+        assert not due, "it asks again by then"
+        due = time.monotonic() >= again
+
+
 # ---- The shipper's side ---------------------------------------------------------------------
 
 
@@ -811,19 +892,14 @@ def test_the_smallest_buffer_goes_on_while_the_shipper_does(runtime, size_max):
 
 
 def test_a_queue_that_can_have_no_second_segment_goes_on_while_the_shipper_does(runtime):
-    """A limit on the size of files stands for a file system that is full."""
     made = Queue(RUN, "metrics", policy="drop")
     made.stream.write(LARGE)
     shipper = Shipper(runtime, made.writer)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    try:
+    with files_of_at_most(1000):
         shipper.ship()
         written = [made.stream.write(LARGE) for _ in range(2)]
         shipper.ship()
         written += [made.stream.write(LARGE) for _ in range(2)]
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert any(written[2:])
 
 
@@ -855,7 +931,7 @@ def test_a_process_without_a_descriptor_left_drops_and_counts(runtime):
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert written == [True, False, False, False, False]
     assert made.stream.dropped == 4
-    assert made.stream.write(LARGE) is True
+    taken_again_soon(made.stream)
 
 
 def test_a_new_shipper_does_not_take_a_row_for_safe_that_an_older_filling_owes(

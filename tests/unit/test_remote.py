@@ -1,5 +1,7 @@
 """The transport against a real server on loopback that says what a test tells it to say."""
 
+import email
+import io
 import json
 import math
 import os
@@ -105,6 +107,52 @@ def remote(scripted):
     """A client of the scripted server that hardly waits between attempts."""
     with Remote(scripted.url, SECRET, token_source="the test", wait=0.001) as remote:
         yield remote
+
+
+# ---- Files ---------------------------------------------------------------------------------
+
+
+def test_a_file_goes_where_the_server_says_without_the_token(scripted, remote):
+    data = os.urandom(3 << 20)
+    answer = remote.upload(f"{scripted.url}/store/a?signature=s", io.BytesIO(data), len(data))
+    assert answer.ok
+    (heard,) = scripted.heard
+    assert (heard.method, heard.path, heard.body) == ("PUT", "/store/a?signature=s", data)
+    assert "Authorization" not in heard.headers
+    assert "Transfer-Encoding" not in heard.headers
+
+
+def test_an_address_may_be_relative_and_a_file_empty(scripted, remote):
+    assert remote.upload("/store/empty", io.BytesIO(b""), 0).ok
+    (heard,) = scripted.heard
+    assert (heard.path, heard.headers["Content-Length"]) == ("/store/empty", "0")
+
+
+def test_a_form_has_its_fields_before_the_file(scripted, remote):
+    data = b"\r\n--not the end" * 1000
+    fields = {"key": "a/b", "policy": "p" * 500}
+    scripted.script.append(Say(204, b""))
+    assert remote.upload(scripted.url + "/bucket", io.BytesIO(data), len(data), fields).ok
+    (heard,) = scripted.heard
+    assert heard.method == "POST"
+    # Its form is that of mail, whose parser is the oracle.
+    head = f"Content-Type: {heard.headers['Content-Type']}\r\n\r\n".encode()
+    parts = email.message_from_bytes(head + heard.body).get_payload()
+    found = [
+        (part.get_param("name", header="content-disposition"), part.get_payload(decode=True))
+        for part in parts
+    ]
+    assert found == [("key", b"a/b"), ("policy", b"p" * 500), ("file", data)]
+
+
+def test_what_a_store_says_is_the_detail_and_silence_is_an_outage(scripted, remote):
+    scripted.script.append(Say(403, b"<Error>expired</Error>", {"Content-Type": "text/plain"}))
+    answer = remote.upload(scripted.url + "/a", io.BytesIO(b"x"), 1)
+    assert (answer.status, answer.ok) == (403, False)
+    assert "expired" in answer.detail
+    scripted.script.append(Say(cut_after=-1))
+    with pytest.raises(ServerError, match="does not take a file"):
+        remote.upload(scripted.url + "/a", io.BytesIO(b"x"), 1)
 
 
 # ---- One attempt ---------------------------------------------------------------------------
@@ -320,7 +368,9 @@ def test_a_proxy_that_does_not_answer_is_named_as_the_reason(monkeypatch):
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{listener.getsockname()[1]}")
         monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.delenv("NO_PROXY", raising=False)
-        assert "through the proxy" in silence(Remote("http://simvue.invalid", SECRET))
+        told = silence(Remote("http://simvue.invalid", SECRET))
+        assert f"the proxy http://127.0.0.1:{listener.getsockname()[1]} is not reached" in told
+        assert "connection refused" in told
 
 
 def test_a_missing_file_of_certificates_is_named(tmp_path):
@@ -415,6 +465,87 @@ def test_a_missing_list_is_trouble_of_the_server(scripted, remote):
     with pytest.raises(ServerError) as caught:
         remote.get("/runs")
     assert caught.value.status == 404
+
+
+def test_what_is_made_already_is_the_answer_to_making_it(scripted, remote):
+    """Folders, tags and alerts: 409 with the id of the one that is there."""
+    scripted.script.append(Say(409, json.dumps({"id": RUN, "detail": "there"}).encode()))
+    assert remote.post("/folders", {"path": "/a"})["id"] == RUN
+    scripted.script.append(Say(409, b'{"detail": "there"}'))
+    with pytest.raises(ServerError, match="there") as caught:
+        remote.post("/folders", {"path": "/a"})
+    assert caught.value.status == 409
+
+
+def test_a_post_carries_msgpack_and_a_get_a_body_where_the_wire_wants_them(scripted, remote):
+    remote.post("/metrics", body=b"\x80")
+    remote.get("/metrics/span", json=[RUN])
+    post, get = scripted.heard
+    assert (post.headers["Content-Type"], post.body) == ("application/msgpack", b"\x80")
+    assert (get.method, get.body) == ("GET", json.dumps([RUN]).encode())
+
+
+# ---- Downloads ---------------------------------------------------------------------
+
+
+def test_a_download_yields_the_bytes_and_never_carries_the_token(scripted, remote):
+    content = bytes(range(256)) * 10_000
+    scripted.script.append(Say(body=content, headers={"Content-Type": "x/y"}))
+    url = f"{scripted.url}/files/a%2Fb?signature=s"
+    assert b"".join(remote.download(url)) == content
+    (heard,) = scripted.heard
+    assert heard.path == "/files/a%2Fb?signature=s"
+    assert SECRET not in str(heard.headers)
+
+
+def test_a_download_that_does_not_come_whole_is_an_error(scripted, remote):
+    scripted.script.append(Say(body=b"x" * 1000, cut_after=500))
+    with pytest.raises(ServerError, match="whole"):
+        list(remote.download(f"{scripted.url}/files/a?signature=secret-s"))
+    scripted.script.append(Say(403, b'{"detail": "expired"}'))
+    with pytest.raises(ServerError, match="403: expired") as caught:
+        list(remote.download(f"{scripted.url}/files/a?signature=secret-s"))
+    assert caught.value.status == 403
+    assert "secret-s" not in str(caught.value)
+
+
+# ---- Streams -----------------------------------------------------------------------
+
+STREAM = {"Content-Type": f"{wire.EVENT_STREAM}; charset=utf-8"}
+
+
+def test_a_stream_is_its_events_without_the_comments_between_them(scripted, remote):
+    body = b'retry: 1000\nevent: hello\ndata: {}\n\n:\n\nevent: rows\ndata: {"run":"r"}\n\n'
+    scripted.script.append(Say(body=body, headers=STREAM))
+    events = list(remote.listen("/live", {"topics": "rows"}))
+    assert events == [("hello", {}), ("rows", {"run": "r"})]
+    assert scripted.heard[0].path == "/api/live?topics=rows"
+    assert scripted.heard[0].headers["Accept-Encoding"] == "identity"
+
+
+def test_a_stream_that_breaks_off_is_trouble_of_the_server(scripted, remote):
+    body = b"event: hello\ndata: {}\n\nevent: rows\ndata: "
+    scripted.script.append(Say(body=body, headers=STREAM, cut_after=len(body) - 6))
+    events = remote.listen("/live", {})
+    assert next(events) == ("hello", {})
+    with pytest.raises(ServerError, match="cut"):
+        next(events)
+
+
+@pytest.mark.parametrize(
+    ("say", "what"),
+    [
+        (Say(body=b"event: a\ndata: {\n\n", headers=STREAM), "events that are none"),
+        (Say(body=b"<html>", headers={"Content-Type": "text/html"}), "not as a Simvue server"),
+        (Say(body=b"{}"), "answered GET /live with 200"),
+        (Say(503, b'{"detail": "full"}'), "503: full"),
+        (Say(302, b"", {"Location": "/login"}), "redirects to /login"),
+    ],
+)
+def test_what_is_no_stream_is_trouble_of_the_server(scripted, remote, say, what):
+    scripted.script.append(say)
+    with pytest.raises(ServerError, match=what):
+        next(remote.listen("/live", {}))
 
 
 # ---- What the server is ------------------------------------------------------------

@@ -31,8 +31,9 @@ from simvue.runtime import Runtime, parse_segment_name
 
 @pytest.fixture(autouse=True)
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No file of settings, no shipper, and no patience."""
+    """No file of settings, no shipper, no patience, and nothing recorded unasked of packages."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SIMVUE_DISABLE_ENVIRONMENT_METRICS", "1")
     monkeypatch.setenv("SIMVUE_SHIPPER", "external")
     monkeypatch.setenv("SIMVUE_CLOSE_TIMEOUT", "0")
     monkeypatch.setenv("SIMVUE_OFFLINE_DIRECTORY", str(tmp_path / "cache"))
@@ -448,13 +449,28 @@ def test_reconnect_needs_a_run(run, runtime):
     assert run.id is None
 
 
-def test_an_offline_reconnect_is_a_run_of_that_name_and_says_so(run, runtime, caplog):
+def test_an_offline_reconnect_leaves_it_to_the_sender_which_run_it_is_and_says_so(
+    run, runtime, caplog
+):
     with caplog.at_level(logging.WARNING, "simvue"):
         assert run.reconnect("queued job") is True
     (call,) = calls(runtime)
-    assert call["run"]["name"] == run.name == "queued job"
-    assert call["run"]["metadata"] == {"reconnect": "queued job"}
+    assert call["run"] is None
+    assert call["find"] == run.name == "queued job"
+    assert call["provisional"] == run.id
+    assert wire.is_id(run.id)
+    assert call["changes"]["status"] == run.status == "running"
     assert "queued job could not be looked up" in caplog.text
+
+
+def test_an_offline_reconnect_by_id_asks_nobody(run, runtime, caplog):
+    known = wire.new_id()
+    with caplog.at_level(logging.WARNING, "simvue"):
+        assert run.reconnect(run_id=known) is True
+    (call,) = calls(runtime)
+    assert run.id == known
+    assert "find" not in call
+    assert not caplog.text
 
 
 # ---- Disabled --------------------------------------------------------------------------------

@@ -91,6 +91,13 @@ def test_an_answer_that_is_no_series_is_the_servers_fault(changed, what):
         decode_series("m", columns("dd", [0.5, 1.5], "f") | changed)
 
 
+@pytest.mark.parametrize("decode", [decode_series, decode_buckets])
+@pytest.mark.parametrize("answer", [None, 7, "text", [b"", b""]])
+def test_an_answer_without_columns_is_the_servers_fault(decode, answer):
+    with pytest.raises(ServerError, match="'m' is malformed"):
+        decode("m", answer)
+
+
 NAMES = ("first", "last", "min", "max", "x_first", "x_last", "x_min", "x_max")
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import resource
+import struct
+import tracemalloc
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,9 +25,11 @@ from simvue.spool import (
     SpoolDamaged,
     SpoolFile,
     SpoolFull,
+    find_created,
     list_files,
     read_record,
     read_records,
+    walk,
 )
 
 RUN, WRITER = "R" * 22, "W" * 22
@@ -220,6 +226,53 @@ def test_a_flipped_bit_of_a_record_is_noticed_behind_the_records_before(tmp_path
     assert read(path) == RECORDS
 
 
+@pytest.mark.parametrize(
+    ("place", "content"),
+    [
+        (4, b"\x07"),  # a kind that there is not
+        (6, b"\xff"),  # a writer that is not ASCII
+        (HEADER_SIZE, b"no"),  # not deflated
+    ],
+)
+def test_a_whole_record_that_says_nothing_known_is_damage(tmp_path, place, content):
+    """Goal: with checksums that hold; behind it the file is read on."""
+    file, offsets = write(tmp_path)
+    file.finish(delivered=False)
+    (path,) = list_files(tmp_path)
+    whole = bytearray(path.read_bytes())
+    at = offsets[1] + place
+    whole[at : at + len(content)] = content
+    path.write_bytes(checked(whole, offsets[1], offsets[2]))
+    with pytest.raises(SpoolDamaged, match=f"byte {offsets[1]} is whole"):
+        read_record(path, offsets[1])
+    records = [content for _, _, content in walk(path) if isinstance(content, Record)]
+    assert records[:-1] == [RECORDS[0], *RECORDS[2:]]
+
+
+def test_a_length_beyond_the_file_takes_no_memory(tmp_path):
+    """Goal: 4 GiB that a header of good checksum promises are not asked for."""
+    file, offsets = write(tmp_path)
+    file.finish(delivered=False)
+    (path,) = list_files(tmp_path)
+    whole = bytearray(path.read_bytes())
+    whole[offsets[1] : offsets[1] + 4] = b"\xff" * 4
+    path.write_bytes(checked(whole, offsets[1], offsets[2]))
+    tracemalloc.start()
+    try:
+        assert read(path) == RECORDS[:1]
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def checked(file: bytearray, begin: int, end: int) -> bytes:
+    """Give the record from byte *begin* to *end* the checksums that it should have."""
+    payload = begin + HEADER_SIZE
+    crcs = zlib.crc32(file[begin : payload - 8]), zlib.crc32(file[payload:end])
+    file[payload - 8 : payload] = struct.pack("<II", *crcs)
+    return bytes(file)
+
+
 # ---- Limits -------------------------------------------------------------------------------
 
 
@@ -299,3 +352,66 @@ def test_a_file_that_another_sender_removes_meanwhile_is_no_trouble(tmp_path):
     (tmp_path / "gone.open").symlink_to("nothing")
     assert list_files(tmp_path) == [file.path]
     file.append(record())
+
+
+# ---- Looking for a queued run -------------------------------------------------------------
+
+
+def queued(run: str, name: str = "queued", url: str | None = None, **changed: str) -> Record:
+    """An open call that creates a run, as it lies in a spool; *changed* are members of the run."""
+    call = {
+        "call": "open",
+        "run": {"id": run, "name": name, "status": "created", **changed},
+        "server": {"url": url} if url else None,
+    }
+    return Record(RecordKind.CALL, run, "0" * 22, 0, 1, json.dumps(call).encode())
+
+
+def started(run: str) -> Record:
+    """An open call that starts a run."""
+    call = {"call": "open", "run": None, "changes": {"status": "running"}}
+    return Record(RecordKind.CALL, run, "0" * 22, 0, 1, json.dumps(call).encode())
+
+
+def test_a_queued_run_is_found_until_it_is_started_the_newest_first(tmp_path):
+    runs = [letter * 22 for letter in "abcde"]
+    write(tmp_path, [queued(runs[0]), *RECORDS, queued(runs[1])])
+    write(tmp_path, [queued(runs[2], name="other"), queued(runs[3], status="running"), *RECORDS])
+    for index, path in enumerate(list_files(tmp_path)):
+        os.utime(path, (index, index))
+    assert find_created(tmp_path, "queued", None, 60.0) == runs[1]
+    write(tmp_path, [started(runs[1])])
+    assert find_created(tmp_path, "queued", None, 60.0) == runs[0]
+    write(tmp_path, [started(runs[0])])
+    assert find_created(tmp_path, "queued", None, 60.0) is None
+    assert find_created(tmp_path, "other", None, 60.0) == runs[2]
+    assert find_created(tmp_path / "nowhere", "other", None, 60.0) is None
+
+
+def test_a_queued_run_of_another_server_is_not_meant(tmp_path):
+    write(tmp_path, [queued(RUN, url="https://one")])
+    assert find_created(tmp_path, "queued", "https://two", 60.0) is None
+    assert find_created(tmp_path, "queued", "https://one", 60.0) == RUN
+    assert find_created(tmp_path, "queued", None, 60.0) == RUN
+    write(tmp_path, [queued(WRITER)])
+    assert find_created(tmp_path, "queued", "https://two", 60.0) == WRITER
+
+
+def test_no_file_is_in_the_way_of_looking_for_a_queued_run(tmp_path):
+    file, offsets = write(tmp_path, [queued(RUN), *RECORDS, queued(WRITER, name="behind")])
+    whole = file.path.read_bytes()
+    (tmp_path / "foreign.done").write_bytes(b"not a spool file at all")
+    (tmp_path / "empty.open").write_bytes(b"")
+    (tmp_path / "folder.done").mkdir()
+    for size in range(0, len(whole), 7):
+        file.path.write_bytes(whole[:size])
+        found = find_created(tmp_path, "queued", None, 60.0)
+        assert found == (RUN if size >= offsets[1] else None)
+    file.path.write_bytes(whole[: offsets[1]] + bytes(HEADER_SIZE) + whole[offsets[1] :])
+    assert find_created(tmp_path, "queued", None, 60.0) == RUN
+    assert find_created(tmp_path, "behind", None, 60.0) is None
+
+
+def test_looking_for_a_queued_run_ends_in_time(tmp_path):
+    write(tmp_path, [queued(RUN)])
+    assert find_created(tmp_path, "queued", None, 0.0) is None
