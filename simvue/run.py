@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from simvue import _batch, alerts, artifacts, grids, staging
+from simvue import _batch, alerts, grids
 from simvue.arguments import (
     check_folder,
     check_metadata,
@@ -49,17 +49,20 @@ from simvue.exception import (
 )
 from simvue.launch import Launch, this_launch
 from simvue.names import random_name
-from simvue.processes import Completion, Executor, Trigger
 from simvue.recording import Recording, link_of, server_of
 from simvue.shared import shared_name, shared_run_id, sharing
-from simvue.spool import SpoolFull, find_created
 from simvue.values import as_plain
 from simvue.wire import FOLDER_PATTERN, TERMINAL, format_timestamp, is_id, new_id
 
 if TYPE_CHECKING:
     from subprocess import Popen
 
+    from simvue import staging
     from simvue.config.user import SimvueConfiguration
+    from simvue.processes import Completion, Executor, Trigger
+
+# What few runs need, artifacts and external codes, is imported where it is used: the rest pays
+# a third less for this module.
 
 _logger = logging.getLogger("simvue")
 
@@ -159,7 +162,8 @@ class Run(_batch.Writer):
         """By metric; connectors look here whether a metric has one."""
         self._arrays = (0, "", itertools.count())
         """The process that logs arrays, and as which writer, from which number on."""
-        self._executor = Executor(self)
+        self._codes: Executor | None = None
+        """The external codes; None before the first."""
         self._wanted: dict[str, Any] = {}
         """What ``config`` said, in place of the configuration's."""
         self._measured_pid: int | None = None
@@ -300,6 +304,8 @@ class Run(_batch.Writer):
         if found is None:
             check_name(key)
             url = None if mode == "offline" else config.url
+            from simvue.spool import find_created
+
             spool = config.cache / "spool"
             known = key if is_id(key) else find_created(spool, key, url, config.init_timeout)
             found = {"id": known or new_id(), "name": key}
@@ -612,6 +618,8 @@ class Run(_batch.Writer):
         if self._mode == "disabled":
             return True
         self._require("save_file")
+        from simvue import artifacts, staging
+
         path = artifacts.check_file(file_path)
         if preserve_path_relative_to not in (None, "cwd", "git"):
             raise InvalidValueError(
@@ -645,6 +653,8 @@ class Run(_batch.Writer):
         if self._mode == "disabled":
             return True
         self._require("save_object")
+        from simvue import artifacts, staging
+
         content, mime_type = artifacts.encode(obj, allow_pickle)
         return self._save(
             category,
@@ -672,6 +682,8 @@ class Run(_batch.Writer):
         """
         if self._mode == "disabled":
             return True
+        from simvue import artifacts
+
         saved = [
             self.save_file(
                 path,
@@ -722,6 +734,9 @@ class Run(_batch.Writer):
         metadata: Mapping[str, Any] | None,
         stage: Callable[[Path, str], staging.Content],
     ) -> bool:
+        from simvue import artifacts
+        from simvue.spool import SpoolFull
+
         if artifacts.check_category(category) == "output" and self._status == "created":
             raise SimvueRunError("a run that has not started yet has no output; use 'input'")
         artifacts.check_artifact_name(artifact["name"])
@@ -903,7 +918,7 @@ class Run(_batch.Writer):
         alerts.check_state(state)
         if (identifier is None) == (name is None):
             raise InvalidValueError("log_alert takes the id of an alert or its name, one of them")
-        self._executor.said.add(str(identifier or name))
+        self.executor.said.add(str(identifier or name))
         alert = self._alerts.get(identifier, identifier) if identifier else None
         return self._call(
             "log_alert", {"call": "alert_status", "alert": alert, "name": name, "status": state}
@@ -946,7 +961,7 @@ class Run(_batch.Writer):
         """
         if self._mode != "disabled":
             self._require("add_process")
-        started = self._executor.start(
+        started = self.executor.start(
             identifier, cmd_args, cmd_kwargs, executable=executable, script=script,
             input_file=input_file, completion_callback=completion_callback,
             completion_trigger=completion_trigger, env=env, cwd=cwd,
@@ -957,21 +972,28 @@ class Run(_batch.Writer):
 
     def kill_process(self, process_id: str | int) -> None:
         """End a code, named by its identifier or pid, with all that it has started."""
-        self._executor.kill_process(process_id)
+        self.executor.kill_process(process_id)
 
     def kill_all_processes(self) -> None:
         """End all codes that ``add_process`` started; blocks until they are gone, about 5 s."""
-        self._executor.kill_all()
+        self.executor.kill_all()
 
     @property
     def executor(self) -> Executor:
         """The external codes: their output, commands and exit status."""
-        return self._executor
+        if self._codes is None:
+            from simvue.processes import Executor
+
+            self._codes = Executor(self)
+        return self._codes
+
+    # Connectors reach for it.
+    _executor = executor
 
     @property
     def processes(self) -> list[Popen[bytes]]:
         """The processes that ``add_process`` started."""
-        return self._executor.processes
+        return self.executor.processes
 
     # ---- Grids ----------------------------------------------------------------------------
 
@@ -1087,7 +1109,8 @@ class Run(_batch.Writer):
             # As Ctrl-C: `with` and `finally` blocks and exit hooks run, and say `terminated`.
             _thread.interrupt_main()
             # The main thread may be in ``close`` and wait for them; it is interrupted then.
-            self._executor.kill_all()
+            if self._codes is not None:
+                self._codes.kill_all()
             time.sleep(ABORT_GRACE_S)
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -1101,7 +1124,8 @@ class Run(_batch.Writer):
         command sends it.  Calling it again, or in a ``with`` block, is harmless.
         """
         done = self._end("completed")
-        self._executor.exit_if_failed()
+        if self._codes is not None:
+            self._codes.exit_if_failed()
         return done
 
     def __enter__(self) -> Run:
@@ -1133,13 +1157,16 @@ class Run(_batch.Writer):
 
     def _end_processes(self, status: str) -> str:
         """Wait for the external codes, or end them; return what becomes of the run."""
+        codes = self._codes
         if status != "completed":
-            self._executor.kill_all()
+            if codes is not None:
+                codes.kill_all()
             return status
-        self._executor.wait_for_completion()
+        if codes is not None:
+            codes.wait_for_completion()
         if self._alert_raised_trigger.is_set() and self._abort_on_alert != "ignore":
             return "terminated"
-        return "failed" if self._executor.failed else status
+        return "failed" if codes is not None and codes.failed else status
 
     def _end(self, status: str) -> bool:
         status = self._end_processes(status)

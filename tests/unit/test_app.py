@@ -187,7 +187,8 @@ def test_the_event_loop_never_touches_the_store(speaker: Speaker) -> None:
         await good("PUT", f"/runs/{run}/starred", b'{"starred": true}')
         await good("PUT", f"/runs/{run}/heartbeat")
         await good("PUT", f"/runs/{run}/abort", b'{"reason": "r"}')
-        await good("GET", f"/runs/{run}/series", b"", 'metrics=["a"]')
+        for most in (0, 100):
+            await good("GET", f"/runs/{run}/series", b"", f'metrics=["a"]&max_points={most}')
         await good("GET", "/metrics", b"", f'runs=["{run}"]&metrics=["a"]')
         await good("GET", "/metrics/names", b"", f'runs=["{run}"]')
         await good("GET", "/metrics/span", b"", f'runs=["{run}"]')
@@ -215,7 +216,7 @@ def test_the_event_loop_never_touches_the_store(speaker: Speaker) -> None:
     loop_thread = asyncio.run(story())
     # add_token came from the fixture; the others belong to the life of the process.
     called = {name for name, _ in speaker.calls} - {"add_token"}
-    elsewhere = {"add_token", "mark_lost", "delete_expired", "secret", "close"}
+    elsewhere = {"add_token", "mark_lost", "delete_expired", "fold", "secret", "close"}
     elsewhere |= {"watched_alerts", "recent_values", "find_event"}
     assert called == set(Store.__abstractmethods__) - elsewhere
     asked = [(name, thread) for name, thread in speaker.calls if name != "add_token"]

@@ -82,6 +82,23 @@ def test_every_guarantee_names_tests_that_exist():
     assert re.findall(r"^\| (S\d+) ", page, flags=re.MULTILINE) == [f"S{n}" for n in range(1, 19)]
 
 
+def test_every_difference_to_the_official_package_names_tests_that_exist():
+    rows = [
+        [cell.strip() for cell in line.strip("|").split(" | ")]
+        for line in (ROOT / "docs" / "compatibility.md").read_text().splitlines()
+        if line.startswith("| ")
+    ]
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    defined = set(re.findall(r"^ *def (test_\w+)\(", tests, flags=re.MULTILINE))
+    for *told, held in rows:
+        if held == "Held by":
+            continue
+        assert all(told), f"a difference without a reason: {told}"
+        named = set(re.findall(r"`(test_\w+)`", held))
+        assert named, f"a row without a test: {told}"
+        assert named - defined == set()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_inside_the_documentation_leads_somewhere(page):
     text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)

@@ -529,6 +529,16 @@ def test_a_refused_init_leaves_the_mode_as_it_was(runtime):
     assert run.mode == "online"
 
 
+def test_an_init_that_has_no_place_for_rows_says_so_and_nothing_else(tmp_path, monkeypatch):
+    """The end of the block has no run to end, and hides nothing."""
+    (tmp_path / "everybodys").mkdir()
+    (tmp_path / "everybodys").chmod(0o755)
+    monkeypatch.setenv("SIMVUE_RUNTIME_DIRECTORY", str(tmp_path / "everybodys"))
+    monkeypatch.setattr("simvue.runtime._process", None)
+    with pytest.raises(ConfigurationError, match="not yours alone"), Run(mode="offline") as run:
+        run.init("n")
+
+
 @pytest.mark.parametrize("depth", [200, 5000])
 def test_metadata_deeper_than_a_server_reads_are_refused(run, runtime, depth):
     """It takes 100 levels, and would refuse the whole run in the background."""

@@ -26,5 +26,7 @@ with open(results / "rod.txt", "w") as log:
         time.sleep(0.1)
         if not lost and step == 20:
             break
+    # Whoever follows reads the last temperatures before the end: multiparser does one at a time.
+    time.sleep(0.5)
     log.write("Finished Executing\n")
 time.sleep(1)

@@ -33,45 +33,39 @@ def read_header(input_file, **_):
     return {}, {key.strip().replace(" ", "_").lower(): value.strip() for key, value in pairs}
 
 
-def taking_turns(callback):
-    def call(found, about):
-        with turn:
-            if not trigger.is_set():
-                callback(found, about)
-
-    return call
-
-
 def finish(tag, status=None):
-    run.update_tags([tag])
-    if status:
-        run.kill_all_processes()
-        run.save("results/rod.e", "output")
-        run.set_status(status)
-    run.close()
-    trigger.set()
+    with turn:
+        run.update_tags([tag])
+        if status:
+            run.kill_all_processes()
+            run.save("results/rod.e", "output")
+            run.set_status(status)
+        run.close()
+        trigger.set()
 
 
-@taking_turns
 def on_log(found, _):
     if "finished" in found:
+        time.sleep(1)  # as the tutorial has it: for what is read meanwhile
         finish("complete")
         return
-    run.log_event(next(iter(found.values())))
-    if "lost" in found:
-        finish("lost", "failed")
+    with turn:
+        if not trigger.is_set():
+            run.log_event(next(iter(found.values())))
+            if "lost" in found:
+                finish("lost", "failed")
 
 
-@taking_turns
 def on_temperatures(row, about):
     step = int(about["file_name"].split("_")[-1].split(".")[0])
     values = {f"temperature.{row['x']}": row["T"]}
-    run.log_metrics(values, step=step, timestamp=about["timestamp"])
+    with turn:
+        if not trigger.is_set():
+            run.log_metrics(values, step=step, timestamp=about["timestamp"])
 
 
-@taking_turns
 def on_alert(row, _):
-    if row["too hot"] == "firing":
+    if row["too hot"] == "firing" and not trigger.is_set():
         finish("too hot", "failed")
 
 
