@@ -24,10 +24,10 @@ VICTIM = """
 import random, sys, threading
 import numpy as np
 from simvue._columns import Block, Rows
-from simvue.server.store import Span, cells, commits, fold, open_store
+from simvue.server.store import Span, cells, commits, fold, folding, open_store
 
 directory, seed = sys.argv[1], int(sys.argv[2])
-fold.ROWS, fold.BODIES, fold.SLICE, fold.IDLE_S = 400, 4, 7, 0.01
+fold.ROWS, fold.SLICE, folding.BODIES, folding.IDLE_S = 400, 7, 4, 0.01
 cells.CELL, cells.FAN = 16, 3
 commits.CHECKPOINT_AT, commits.LOG_MAX = 1 << 20, 4 << 20
 store = open_store(directory)

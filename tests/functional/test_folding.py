@@ -7,19 +7,22 @@ import random
 import sqlite3
 import struct
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import msgpack
 import numpy as np
 import pytest
+from fix_node import eventually
+from fix_server import Server
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from simvue import wire
 from simvue._columns import Block, Rows, decode_metrics
 from simvue.exception import StoreError
-from simvue.server.store import NoSuchRun, RunGone, Series, Span, buckets, cells, fold
+from simvue.server.store import NoSuchRun, RunGone, Series, Span, buckets, cells, fold, folding
 from simvue.server.store.audit import audit
 from simvue.server.store.buckets import Axis, Buckets
 from simvue.server.store.sqlite import SQLiteStore
@@ -62,10 +65,10 @@ def plain(tmp_path: Path) -> Iterator[SQLiteStore]:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits so small that a few rows have folds above folds above folds."""
     monkeypatch.setattr(fold, "ROWS", 16)
-    monkeypatch.setattr(fold, "BODIES", 2)
+    monkeypatch.setattr(folding, "BODIES", 2)
     monkeypatch.setattr(fold, "SLICE", 3)
-    monkeypatch.setattr(fold, "IDLE_S", 0.0)
-    monkeypatch.setattr(fold, "_SMALL_BODIES", 1)
+    monkeypatch.setattr(folding, "IDLE_S", 0.0)
+    monkeypatch.setattr(folding, "_SMALL_BODIES", 1)
     monkeypatch.setattr(cells, "CELL", 4)
     monkeypatch.setattr(cells, "FAN", 2)
 
@@ -323,10 +326,10 @@ def test_few_rows_of_a_run_that_goes_on_stay_until_it_rests(
     for first in range(0, 5000, 500):
         store.add_metrics(run, walk(first, first + 500), Span("w", first, first + 500))
     assert fold_all(store) == 0
-    clock.now += fold.IDLE_S - 1
+    clock.now += folding.IDLE_S - 1
     store.add_metrics(run, walk(5000, 5001), Span("w", 5000, 5001))
     assert fold_all(store) == 0
-    clock.now += fold.IDLE_S
+    clock.now += folding.IDLE_S
     fold_all(store)
     assert counted(store) == {"bodies": 0, "level 0": 1}
 
@@ -343,8 +346,8 @@ def test_a_run_that_ended_is_folded_at_once(store: SQLiteStore) -> None:
 def test_one_row_a_second_for_a_day_is_a_handful_of_folds(
     store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Method: a hundredth of the limits and of the rows; each body has one."""
-    monkeypatch.setattr(fold, "BODIES", 4)
+    """Method: a sixteenth of the limit, a hundredth of the rows; each body has one."""
+    monkeypatch.setattr(folding, "BODIES", 16)
     written = []
     replace = fold.replace
 
@@ -359,10 +362,10 @@ def test_one_row_a_second_for_a_day_is_a_handful_of_folds(
         store.fold()
     fold_all(store)
     found = counted(store)
-    assert found["bodies"] < 4
-    assert found["level 0"] <= 9
-    # Each row once for each doubling of its fold: log2(864 / 4) is under 8.
-    assert sum(written) < 8 * 864
+    assert found["bodies"] < 16
+    # Each row once for each doubling of its fold, and a fold of each size: log2(864 / 16) < 6.
+    assert found["level 0"] <= 6
+    assert sum(written) < 6 * 864
 
 
 def test_full_folds_have_about_64k_rows_and_wide_ones_a_million_points(store: SQLiteStore) -> None:
@@ -425,14 +428,14 @@ def test_of_two_folders_one_folds_until_it_falls_silent(store: SQLiteStore, cloc
     for first in range(0, 4000, 500):
         store.add_metrics(run, walk(first, first + 500), Span("w", first, first + 500))
 
-    def folder() -> fold.Folder:
-        return fold.Folder(store._reading, store._write, clock)
+    def folder() -> folding.Folding:
+        return folding.Folding(store._reading, store._write, clock)
 
     first_one, second_one = folder(), folder()
     assert first_one.step()
     store.add_metrics(run, walk(4000, 6000), Span("w", 4000, 6000))
     assert not second_one.step()
-    clock.now += fold.LEASE_S + 1
+    clock.now += folding.LEASE_S + 1
     assert second_one.step()
     # The first slept meanwhile; whatever it thought it had is another's now.
     store.add_metrics(run, walk(6000, 8000), Span("w", 6000, 8000))
@@ -482,6 +485,51 @@ def test_a_deleted_run_frees_its_folds(store: SQLiteStore, monkeypatch: pytest.M
     # 9 MB were there; less than one is unused now.
     assert pages * 16_384 < 3 << 20
     assert free * 16_384 < 1 << 20
+
+
+# ---- The server -----------------------------------------------------------------------------
+
+
+def test_the_server_folds_what_came_and_answers_the_same(server: Server) -> None:
+    run = server.new_run()
+    rows = [
+        {
+            "values": {"x": math.sin(step)},
+            "time": step / 1000,
+            "timestamp": wire.format_timestamp(START_US + step * 1000),
+            "step": step,
+        }
+        for step in range(3000)
+    ]
+    for first in range(0, 3000, 500):
+        server.send_rows(run, rows[first : first + 500], "W" * wire.ID_SIZE, first)
+
+    def ask() -> list[bytes]:
+        asked = [{"metrics": '["x"]', "xaxis": "time", "max_points": most} for most in (0, 100)]
+        path = f"/runs/{run}/series"
+        return [server.ask("GET", path, params=parameters).content for parameters in asked]
+
+    before = ask()
+    assert msgpack.unpackb(before[0])["x"]["values"] == struct.pack(
+        "<3000d", *(math.sin(step) for step in range(3000))
+    )
+    server.put(f"/runs/{run}", {"status": "completed"})
+
+    def folds() -> int:
+        with closing(
+            sqlite3.connect(f"file:{server.data / 'simvue.db'}?mode=ro", uri=True)
+        ) as database:
+            return int(
+                database.execute(
+                    "SELECT count(*) FROM fold JOIN shape ON shape.key = shape "
+                    "JOIN run ON run.key = run WHERE run.id = ?",
+                    (run,),
+                ).fetchone()[0]
+            )
+
+    eventually(lambda: folds() == 1, "its fold")
+    assert ask() == before
+    assert server.get("/metrics/span", runs=f'["{run}"]')["max_step"] == 2999
 
 
 # ---- Damage ---------------------------------------------------------------------------------

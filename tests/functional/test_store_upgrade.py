@@ -32,6 +32,7 @@ def make(directory: Path, version: int) -> Path:
 
 def tables_of(database: Path) -> dict[tuple[str, str], str]:
     with closing(sqlite3.connect(database)) as connection:
+        assert connection.execute("PRAGMA foreign_key_check").fetchone() is None
         rows = connection.execute("SELECT type, name, sql FROM sqlite_schema WHERE sql NOT NULL")
         return {(kind, name): sql for kind, name, sql in rows}
 
@@ -59,6 +60,7 @@ def test_an_older_store_is_upgraded_and_holds_what_it_held(tmp_path: Path, versi
             values = series["x"].values.view("<f8").tolist()
             assert all(math.isnan(v) if i % 2 == 0 else v == i for i, v in enumerate(values))
             assert series["n"].values.tolist() == list(range(1, 20, 2))
+            assert store.extent("R" * 22)["step"] == (0, 19)
             total, events = store.list_events("R" * 22, [], 0, None)
             assert (total, [event.message for event in events]) == (2, ["hello", "bye"])
             assert store.writers("R" * 22) == {"W" * 22: [(0, 20)], "E" * 22: [(0, 2)]}
@@ -72,6 +74,10 @@ def test_an_older_store_is_upgraded_and_holds_what_it_held(tmp_path: Path, versi
             assert (other.user, other.tenant, other.scope) == ("bob", "home", "write")
         finally:
             store.close()
+    with closing(sqlite3.connect(database)) as connection:
+        counted = connection.execute("SELECT min(rows), sum(rows) FROM body").fetchone()
+        assert counted == (10, 20), "two shapes, ten rows each"
+        assert connection.execute("PRAGMA auto_vacuum").fetchone() == (2,), "incremental"
     fresh = tmp_path / "fresh"
     open_store(str(fresh)).close()
     assert tables_of(database) == tables_of(fresh / "simvue.db")

@@ -83,7 +83,12 @@ def encode(rows: Rows) -> list[Encoded]:
     ]
 
 
-def _extent(block: Block) -> tuple[Any, ...]:
+def add_extent(connection: sqlite3.Connection, run: int, axes: Block | chunks.Columns) -> None:
+    """Note that the run with key *run* has rows with these *axes*."""
+    connection.execute(_ADD_EXTENT, (run, *_extent(axes)))
+
+
+def _extent(block: Block | chunks.Columns) -> tuple[Any, ...]:
     """Return the columns of `extent` behind run."""
     time = block.time[np.isfinite(block.time)]
     return (

@@ -40,12 +40,12 @@ from . import (
     Tensor,
     Token,
     Watched,
+    folding,
     leases,
     secret,
 )
 from . import alerts as alert_sql
 from . import artifacts as artifact_sql
-from . import fold as fold_sql
 from . import folders as folder_sql
 from . import grids as grid_sql
 from . import rows as row_sql
@@ -101,7 +101,7 @@ class SQLiteStore(Store):
             _disown(self._directory, self._lock)
             raise
         self._opened = clock()
-        self._folder = fold_sql.Folder(self._reading, self._write, clock)
+        self._folding = folding.Folding(self._reading, self._write, clock)
         self._blobs = open_blobs(str(self._directory / "blobs"))
         self._secret = secret.load(self._directory / "secret")
         self._write(lambda connection: artifact_sql.recover(connection, self._now))
@@ -312,7 +312,7 @@ class SQLiteStore(Store):
 
     def fold(self) -> bool:
         """See Store."""
-        return self._folder.step() or self._reclaim()
+        return self._folding.step() or self._reclaim()
 
     def extent(self, run: str) -> dict[str, tuple[float, float]]:
         """See Store."""

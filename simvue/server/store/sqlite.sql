@@ -180,7 +180,7 @@ CREATE TABLE body (
     shape INTEGER NOT NULL REFERENCES shape (key),
     writer INTEGER NOT NULL,
     first INTEGER NOT NULL,             -- the number of the row at place 0
-    rows INTEGER NOT NULL DEFAULT 0,    -- how many it has; 0 in bodies older than this column
+    rows INTEGER NOT NULL DEFAULT 0,    -- how many it has; 0 until an upgrade has counted them
     chunk BLOB NOT NULL
 );
 CREATE INDEX body_shape ON body (shape, writer, first);

@@ -16,11 +16,14 @@ import logging
 import os
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 from simvue.exception import StoreError
+
+from . import chunks, rows
 
 _logger = logging.getLogger("simvue.server")
 
@@ -47,6 +50,26 @@ _MOVED: Final[dict[int, dict[str, str]]] = {
 """By the version that is left, what fills the tables that are not copied as they are."""
 
 
+def _measure_bodies(connection: sqlite3.Connection) -> None:
+    """Note how many rows each body has, and where those of each run begin and end."""
+    # By key: the statement that reads is not to see what the others write.
+    keys = connection.execute("SELECT key FROM body").fetchall()
+    for (key,) in keys:
+        run, chunk = connection.execute(
+            "SELECT shape.run, chunk FROM body JOIN shape ON shape.key = body.shape "
+            "WHERE body.key = ?",
+            (key,),
+        ).fetchone()
+        axes = chunks.decode(chunk, ())
+        connection.execute("UPDATE body SET rows = ? WHERE key = ?", (len(axes.step), key))
+        if run is not None:
+            rows.add_extent(connection, run, axes)
+
+
+_MEASURED: Final[dict[int, Callable[[sqlite3.Connection], None]]] = {1: _measure_bodies}
+"""By the version that is left, what is worked out from the copied tables."""
+
+
 def upgrade(database: Path, version: int, schema: str, page_size: int) -> None:
     """Replace *database*, of an older *version*, by one with today's *schema* and all it holds.
 
@@ -68,6 +91,7 @@ def upgrade(database: Path, version: int, schema: str, page_size: int) -> None:
         old.execute("PRAGMA journal_mode = DELETE").fetchone()
     with closing(sqlite3.connect(new, isolation_level=None)) as connection:
         connection.execute(f"PRAGMA page_size = {page_size}")
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.executescript(schema)
         connection.execute("ATTACH ? AS old", (str(database),))
         connection.execute("BEGIN IMMEDIATE")
@@ -100,6 +124,8 @@ def _fill(connection: sqlite3.Connection, version: int) -> None:
             )
     for statement in moved.values():
         connection.execute(statement)
+    if version in _MEASURED:
+        _MEASURED[version](connection)
     if connection.execute("PRAGMA main.foreign_key_check").fetchone() is not None:
         raise StoreError("the store refers to what it does not hold; see 'simvue doctor --data'")
 
