@@ -17,13 +17,13 @@ import uuid
 
 import numpy
 import pandas
-from simvue.sender import Sender
 
 import simvue
 import simvue.api.objects as objects
 from simvue.api.objects.administrator import Tenant, User
 from simvue.api.objects.run import RunBatchArgs
 from simvue.exception import ObjectNotFoundError
+from simvue.sender import Sender
 
 TAG = uuid.uuid4().hex[:8]
 FOLDER = f"/every/{TAG}"
