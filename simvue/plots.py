@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .frames import Values
 
@@ -38,7 +38,7 @@ def plot_values(values: Values, runs: Sequence[str], xaxis: str) -> Figure:
     return figure
 
 
-def _columns(points: Sequence[tuple[object, object]], xaxis: str) -> tuple[list[object], ...]:
+def _columns(points: Sequence[tuple[Any, Any]], xaxis: str) -> tuple[list[Any], list[Any]]:
     x, y = (list(column) for column in zip(*points, strict=True))
     if xaxis == "timestamp":
         from .records import moment
