@@ -37,8 +37,11 @@ def ship(node: Node) -> str:
 
 
 def is_socket(descriptor: Path) -> bool:
-    """Whether an entry of ``/proc/PID/fd`` is a socket."""
-    return os.readlink(descriptor).startswith("socket:")
+    """Whether an entry of ``/proc/PID/fd`` is a socket; one that was closed meanwhile is none."""
+    try:
+        return os.readlink(descriptor).startswith("socket:")
+    except FileNotFoundError:
+        return False
 
 
 def record_offline(node: Node, rows: int, *names: str) -> dict[str, tuple[str, Path]]:
