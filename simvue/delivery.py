@@ -16,6 +16,7 @@ The shipper and ``simvue ship`` both send through here, live rows and spooled on
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -76,6 +77,13 @@ class Reply:
     detail: str = ""
     content: Any = None
     retry_after: float | None = None
+
+
+Send = Callable[[Remote], Reply]
+"""One request, made in a thread of its destination's."""
+
+Then = Callable[[Reply], None]
+"""What is done with its reply, in the main thread."""
 
 
 def judge(answer: Answer) -> Reply:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import queue
-import random
 import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from simvue.backoff import backoff_s
 from simvue.config import Proxy
-from simvue.delivery import Outcome, Reply
+from simvue.delivery import Outcome, Reply, Send, Then
 from simvue.registrations import Registrations
 from simvue.remote import Remote
 from simvue.stream import Event, Stream
@@ -24,11 +24,6 @@ IN_FLIGHT_SIZE: Final = 8 << 20
 """Bytes on the way beyond which no more is begun: two of the largest usual bodies.  Measured,
 the second lifts one writer from 8M to 12M points/s; a third brings nothing."""
 
-BACKOFF_S_FIRST: Final = 0.5
-BACKOFF_S_MAX: Final = 60.0
-"""A server that restarts is back within seconds; one that is down for a day is asked 1,440
-times."""
-
 REFUSED_S: Final = 60.0
 """Between two tries of a token that was refused: somebody may be mending it."""
 
@@ -37,8 +32,8 @@ REFUSED_S: Final = 60.0
 class Job:
     """One request: ``send`` in a thread of the destination, then ``then`` in the main thread."""
 
-    send: Callable[[Remote], Reply]
-    then: Callable[[Reply], None]
+    send: Send
+    then: Then
     size: int | None
     """Bytes that go out, where they are many; None for an upload, which is counted apart."""
 
@@ -90,9 +85,7 @@ class Destination:
         """Whether it failed and is not to be asked again before ``retry_at``."""
         return bool(self.trouble) and now < self.retry_at
 
-    def submit(
-        self, send: Callable[[Remote], Reply], then: Callable[[Reply], None], size: int = 0
-    ) -> None:
+    def submit(self, send: Send, then: Then, size: int = 0) -> None:
         """Have *send* called in a thread, and *then* with its reply at a later ``collect``.
 
         *size* is the bytes that go out, where they are many.
@@ -139,11 +132,9 @@ class Destination:
                 # It was under way beside one that failed: one outage, one step of patience.
                 self.retry_at = max(self.retry_at, asked_for)
                 return
-            # Full jitter, so that the nodes of a cluster do not come back as one.
-            longest = min(BACKOFF_S_MAX, BACKOFF_S_FIRST * 2 ** min(self._failures, 10))
-            self._failures += 1
             self.trouble = reply.detail or "no answer"
-            self.retry_at = max(now + random.uniform(0, longest), asked_for)
+            self.retry_at = max(now + backoff_s(self._failures), asked_for)
+            self._failures += 1
         elif reply.outcome in (Outcome.REFUSED, Outcome.TOO_LARGE):
             self.refused = True
             self.trouble = reply.detail
@@ -155,7 +146,7 @@ class Destination:
             self.trouble = ""
             self._failures = 0
 
-    def _start_upload(self, send: Callable[[Remote], Reply], then: Callable[[Reply], None]) -> None:
+    def _start_upload(self, send: Send, then: Then) -> None:
         if self._long_jobs is None:
             # Most shippers never have one to send.
             self._long_jobs = queue.SimpleQueue()

@@ -272,7 +272,7 @@ class Opening:
 
     def _add_call(self, content: dict[str, Any]) -> None:
         """Add a call of the shipper's own, which lies in no segment."""
-        self.calls.append(Call(content, Piece(0, 0, b""), 0, last=False))
+        self.calls.append(own_call(content))
 
     def inherit(self, parent: Opening) -> None:
         """Send what a forked child logs where its parent's rows go."""
@@ -312,6 +312,11 @@ class Opening:
     def _record(self, content: dict[str, Any], number: int) -> Record:
         text = json.dumps(without_token(content)).encode()
         return Record(RecordKind.CALL, self.run, _NO_WRITER, number, number + 1, text)
+
+
+def own_call(content: dict[str, Any]) -> Call:
+    """Return a call of the shipper's own, which lies in no segment and settles none."""
+    return Call(content, Piece(0, 0, b""), 0, last=False)
 
 
 def without_token(call: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from simvue.delivery import Outcome, Reply, get_to_know, judge
+from simvue.delivery import Outcome, Reply, Send, Then, get_to_know, judge
 from simvue.exception import ServerError
 from simvue.remote import Remote, route
 from simvue.wire import TERMINAL, is_id
@@ -26,9 +26,6 @@ TOGETHER_MAX: Final = 128
 
 _SHARING: Final = frozenset({"process", "writers"})
 """Members of a run that a server with the feature ``ranks`` knows."""
-
-Send = Callable[[Remote], Reply]
-Then = Callable[[Reply], None]
 
 
 class Registrations:

@@ -35,7 +35,7 @@ from simvue.delivery import Outcome, Reply
 from simvue.destination import Destination
 from simvue.exception import ConfigurationError
 from simvue.intake import Intake, Piece
-from simvue.opening import Call, Opening, Source, without_token
+from simvue.opening import Call, Opening, Source, own_call, without_token
 from simvue.registrations import find_run
 from simvue.resources import Meter, Sampler
 from simvue.runtime import (
@@ -364,7 +364,7 @@ class Shipper:
         records = [opening.record_of_call(call)]
         backlog = self._backlog(opening)
         if not backlog.holds_opening(opening.run):
-            records.insert(0, (self._creator(opening.run) or opening).record_of_opening())
+            records.insert(0, self._record_of_opening(opening))
         try:
             backlog.add(opening.destination, records, opening.remote_run)
         except (SpoolFull, OSError) as error:
@@ -412,8 +412,11 @@ class Shipper:
             opening.paused_until = time.monotonic() + REGISTER_AGAIN_S
         elif not opening.calls or not opening.calls[0].is_open:
             assert creator.opened is not None
-            nothing = Piece(0, 0, b"")
-            opening.calls.appendleft(Call(creator.opened, nothing, 0, last=False))
+            opening.calls.appendleft(own_call(creator.opened))
+
+    def _record_of_opening(self, opening: Opening) -> Record:
+        """Return what lets whoever sends the spool make the run, or find it, if need be."""
+        return (self._creator(opening.run) or opening).record_of_opening()
 
     def _creator(self, run: str) -> Opening | None:
         """Return the opening of *run* that can have a server make it, or find it, again."""
@@ -550,7 +553,7 @@ class Shipper:
         records = [opening.record_of_rows(intake, piece) for intake, piece in pieces]
         records += [opening.record_of_call(call) for call in calls]
         if not backlog.holds_opening(opening.run) and not (calls and calls[0].is_open):
-            records.insert(0, (self._creator(opening.run) or opening).record_of_opening())
+            records.insert(0, self._record_of_opening(opening))
         elif calls and calls[0].is_open:
             records.insert(0, records.pop(len(pieces)))
         try:

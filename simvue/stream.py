@@ -7,19 +7,14 @@ minute.
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
+from simvue.backoff import BACKOFF_S_MAX, backoff_s
 from simvue.exception import ServerError, UnauthorisedError
 from simvue.remote import Remote
-
-WAIT_S_FIRST: Final = 0.5
-WAIT_S_MAX: Final = 60.0
-"""Between two tries: a server that restarts is heard again within seconds, and one that is
-down, or refuses, is asked no more often than by heartbeats."""
 
 Event = tuple[str, dict[str, Any]]
 """The name of an event and its content."""
@@ -51,9 +46,8 @@ class Stream:
                 # Whoever sends rows has the same trouble, and tells of it.
                 pass
             # One that breaks off at once is a failure, too: some proxy does not let it through.
-            failures = 0 if time.monotonic() - begun > WAIT_S_MAX else failures + 1
-            # Full jitter, so that the nodes of a cluster do not come back as one.
-            time.sleep(random.uniform(0, min(WAIT_S_MAX, WAIT_S_FIRST * 2 ** min(failures, 10))))
+            failures = 0 if time.monotonic() - begun > BACKOFF_S_MAX else failures + 1
+            time.sleep(backoff_s(failures))
 
     def _is_offered(self) -> bool:
         answer = self._remote.probe()

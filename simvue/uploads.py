@@ -7,25 +7,17 @@ server has it or refuses it for good.
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from simvue.delivery import Outcome, Reply
-from simvue.remote import Remote
+from simvue.backoff import backoff_s
+from simvue.delivery import Outcome, Reply, Send, Then
 
 UPLOADS_MAX: Final = 2
 """Uploads under way to one server: a small one need not wait for a large one, and a third would
 only take its share of the same wire."""
-
-BACKOFF_S_FIRST: Final = 0.5
-BACKOFF_S_MAX: Final = 60.0
-"""As for everything else that goes to a server."""
-
-Send = Callable[[Remote], Reply]
-Then = Callable[[Reply], None]
 
 _PASSING: Final = frozenset({Outcome.LATER, Outcome.REFUSED, Outcome.TOO_LARGE})
 
@@ -83,10 +75,8 @@ class Uploads:
             upload.under_way = False
             self.trouble = reply.detail
             if reply.outcome in _PASSING:
-                # Full jitter, so that the nodes of a cluster do not come back as one.
-                longest = min(BACKOFF_S_MAX, BACKOFF_S_FIRST * 2 ** min(upload.failures, 10))
+                wait = max(backoff_s(upload.failures), reply.retry_after or 0.0)
                 upload.failures += 1
-                wait = max(random.uniform(0, longest), reply.retry_after or 0.0)
                 upload.retry_at = time.monotonic() + wait
                 return
             del self._uploads[artifact]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import random
 import re
 import sys
 import time
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
 _INTERVAL_S: Final = 2.0
 """Between two looks at the directory: a row of a live offline run is on disk after a second,
 and is to be seen within five."""
-
-_INTERVAL_S_MAX: Final = 60.0
-"""The longest wait for a server that is away, as the shipper's."""
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -146,6 +142,8 @@ def sender() -> None:
 def _keep_shipping(
     courier: Courier, directory: Path, progress: _Progress, agent: _Agent, seconds: float | None
 ) -> None:
+    from simvue.backoff import backoff_s
+
     failures = 0
     end = math.inf if seconds is None else time.monotonic() + seconds
     while True:
@@ -155,9 +153,7 @@ def _keep_shipping(
         wait = _INTERVAL_S
         failures = failures + 1 if courier.trouble else 0
         if failures:
-            # Full jitter, so that the nodes of a cluster do not come back as one.
-            longest = min(_INTERVAL_S_MAX, _INTERVAL_S * 2 ** min(failures, 10))
-            wait = max(_INTERVAL_S, random.uniform(0, longest))
+            wait = max(_INTERVAL_S, backoff_s(failures, _INTERVAL_S))
         left = end - time.monotonic()
         if left <= 0:
             return

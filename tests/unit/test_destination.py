@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
+from simvue.backoff import BACKOFF_S_FIRST
 from simvue.delivery import Outcome, Reply
 from simvue.destination import (
-    BACKOFF_S_FIRST,
     IN_FLIGHT_MAX,
     IN_FLIGHT_SIZE,
     REFUSED_S,
