@@ -18,11 +18,15 @@ build: .venv/built
 	$(BIN)/python -m pip install --quiet --group test
 	touch $@
 
-demo: build
+.venv/engines: .venv/built
+	$(BIN)/python -m pip install --quiet --group engines
+	touch $@
+
+demo: build $(if $(findstring --store,$(ARGS)),.venv/engines)
 	$(BIN)/simvue demo $(ARGS)
 
 test: build .venv/tested
-	@tests/system.sh chromium chromium-driver openmpi-bin mpich
+	@tests/system.sh chromium node-typescript openmpi-bin mpich
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -6,100 +6,89 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from fix_server import Server
-from selenium import webdriver
-from selenium.common.exceptions import (
-    NoSuchElementException,
-    StaleElementReferenceException,
-)
-from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.action_chains import ActionChains
-from selenium.webdriver.remote.webelement import WebElement
+from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import ConsoleMessage, Locator, Request, expect, sync_playwright
 
-# A page polls each second; this is for a machine that is busy with everything else.
+# A page hears of changes within a second; this is for a machine busy with everything else.
 PATIENCE_S = 30
-# Short against a poll of the page, long against a question to the browser.
+# Short against what a page takes to change, long against a question to the browser.
 LOOK_S = 0.05
 
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1400,950",
-)
+FLAGS = ("--no-sandbox", "--disable-quic", "--disable-dev-shm-usage")
+
+expect.set_options(timeout=PATIENCE_S * 1000)
 
 Found = TypeVar("Found")
 
 
 class Browser:
-    """One Chromium with a profile of its own, driven at one server."""
+    """One window with cookies and storage of its own, at one server.
 
-    def __init__(self, server: Server, profile: Path) -> None:
-        chromium = shutil.which("chromium") or shutil.which("google-chrome")
-        driver = shutil.which("chromedriver")
-        if chromium is None or driver is None:
-            missing = "needs chromium and chromedriver (Debian: chromium chromium-driver)"
-            # `make test` installs them; a CI without them must not pass for it.
-            if os.environ.get("CI"):
-                pytest.fail(missing)
-            pytest.skip(missing)
-        options = webdriver.ChromeOptions()
-        options.binary_location = chromium
-        for flag in (*FLAGS, f"--user-data-dir={profile}"):
-            options.add_argument(flag)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    ``page`` is Playwright's; what is below it are the words of our tests.  Collects what the
+    console complains of and which requests go to any other server.
+    """
+
+    def __init__(self, chromium: Chromium, server: Server, **options: Any) -> None:
         self.server = server
-        self.driver = webdriver.Chrome(options=options, service=Service(driver))
+        options = {"viewport": {"width": 1280, "height": 900}, **options}
+        self.context = chromium.new_context(base_url=server.url, **options)
+        self.context.set_default_timeout(PATIENCE_S * 1000)
+        self._complaints: list[str] = []
+        self._asked: list[str] = []
+        self.page = self.context.new_page()
+        self.page.on("console", self._hear)
+        self.page.on("pageerror", lambda error: self._complaints.append(str(error)))
+        self.page.on("request", self._note)
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type in ("warning", "error"):
+            self._complaints.append(message.text)
+
+    def _note(self, request: Request) -> None:
+        self._asked.append(request.url)
+
+    def log_in(self) -> None:
+        """Get the cookie as the log-in form does, without drawing a page."""
+        headers = {"Origin": self.server.url}
+        form = {"token": self.server.token, "next": "/ui/icon.svg"}
+        answer = self.context.request.post("/login", form=form, headers=headers)
+        assert answer.ok, answer.text()
 
     def open(self, path: str) -> None:
         """Load the page at *path* of the server."""
-        self.driver.get(self.server.url + path)
-
-    def log_in(self) -> None:
-        """Show the token once, as the URL does that the server prints."""
-        self.open(f"/?token={self.server.token}")
+        self._asked.clear()
+        self.page.goto(path, wait_until="commit")
 
     def open_run(self, run: str, query: str = "") -> None:
         """Load the page of a run."""
         self.open(f"/dashboard/runs/run/{run}{query}")
 
-    def all(self, selector: str) -> list[WebElement]:
-        """Return every element that fits the CSS selector now."""
-        return list(self.driver.find_elements("css selector", selector))
+    def find(self, selector: str, **options: Any) -> Locator:
+        """Return what fits a selector, whenever it is used; Playwright waits for it."""
+        return self.page.locator(selector, **options)
 
     def see(self, what: Callable[[], Found | None], why: str) -> Found:
         """Wait until *what* returns something true, and return it; *why* is for the failure."""
         until = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                if found := what():
-                    return found
-            except (NoSuchElementException, StaleElementReferenceException):
-                # The page was just drawing that part anew.
-                pass
+        while not (found := what()):
             if time.monotonic() > until:
-                body = self.driver.find_element("css selector", "body").text
+                body = self.page.inner_text("body")
                 raise AssertionError(f"never seen: {why}; the page says:\n{body}")
-            time.sleep(LOOK_S)
+            self.page.wait_for_timeout(LOOK_S * 1000)
+        return found
 
-    def chart(self, metric: str) -> WebElement:
-        """Wait for the chart of *metric*, and return its plot."""
-        selector = f"article[aria-label='{metric}'] .plot"
-        return self.see(lambda: next(iter(self.all(selector)), None), f"the chart of {metric}")
+    def plot(self, metric: str) -> Locator:
+        """Return the plot of the chart of *metric*."""
+        return self.find(f"article[aria-label='{metric}'] .plot")
 
     def see_label(self, metric: str, *parts: str) -> str:
         """Wait until the chart of *metric* says every one of *parts* to those who cannot see it."""
-        plot = self.chart(metric)
+        plot = self.plot(metric)
 
         def label() -> str | None:
             text = plot.get_attribute("aria-label") or ""
@@ -109,103 +98,127 @@ class Browser:
 
     def drag(self, metric: str, left: float, right: float) -> None:
         """Drag over the plot of *metric*, from one part of its width to another (0 to 1)."""
-        area = self.chart(metric).find_element("css selector", ".u-over")
-        width = area.size["width"]
-        hand = ActionChains(self.driver)
-        hand.move_to_element_with_offset(area, round((left - 0.5) * width), 0).click_and_hold()
-        hand.move_by_offset(round((right - left) * width), 0).release().perform()
-
-    def double_click(self, metric: str) -> None:
-        """Double-click in the middle of the plot of *metric*."""
-        area = self.chart(metric).find_element("css selector", ".u-over")
-        ActionChains(self.driver).double_click(area).perform()
+        area = self.plot(metric).locator(".u-over")
+        area.scroll_into_view_if_needed()
+        box = area.bounding_box()
+        assert box is not None
+        middle = box["y"] + box["height"] / 2
+        self.page.mouse.move(box["x"] + left * box["width"], middle)
+        self.page.mouse.down()
+        self.page.mouse.move(box["x"] + right * box["width"], middle, steps=3)
+        self.page.mouse.up()
 
     def asked(self, part: str) -> list[str]:
         """Return the addresses asked for since the page was loaded that contain *part*."""
-        urls: list[str] = self.driver.execute_script(
-            "return performance.getEntriesByType('resource').map((entry) => entry.name)"
-        )
-        return [url for url in urls if part in url]
+        return [url for url in self._asked if part in url]
 
     def ink(self, metric: str) -> int:
         """Count the pixels of the plot of *metric* that have, nearly, the colour of its run."""
-        count: int = self.driver.execute_script(
+        dot = self.find(".headline .dot").element_handle()
+        count: int = self.plot(metric).evaluate(
             """
-            const [plot, dot] = arguments;
-            const hue = getComputedStyle(dot).backgroundColor.match(/\\d+/g).map(Number);
-            const drawn = plot.querySelector("canvas");
-            const { width, height } = drawn;
-            // A copy: reading a canvas back would slow the page's own for good.
-            const copy = new OffscreenCanvas(width, height);
-            const context = copy.getContext("2d", { willReadFrequently: true });
-            context.drawImage(drawn, 0, 0);
-            const { data } = context.getImageData(0, 0, width, height);
-            // The edges of a line are blended; the band's are much fainter than this.
-            const near = (a, b) => Math.abs(a - b) < 24;
-            let count = 0;
-            for (let i = 0; i < data.length; i += 4) {
-              count += [...hue, 255].every((part, j) => near(data[i + j], part));
+            (plot, dot) => {
+              const hue = getComputedStyle(dot).backgroundColor.match(/\\d+/g).map(Number);
+              const drawn = plot.querySelector("canvas");
+              const { width, height } = drawn;
+              // A copy: reading a canvas back would slow the page's own for good.
+              const copy = new OffscreenCanvas(width, height);
+              const context = copy.getContext("2d", { willReadFrequently: true });
+              context.drawImage(drawn, 0, 0);
+              const { data } = context.getImageData(0, 0, width, height);
+              // The edges of a line are blended; the band's are much fainter than this.
+              const near = (a, b) => Math.abs(a - b) < 24;
+              let count = 0;
+              for (let i = 0; i < data.length; i += 4) {
+                count += [...hue, 255].every((part, j) => near(data[i + j], part));
+              }
+              return count;
             }
-            return count;
             """,
-            self.chart(metric),
-            self.driver.find_element("css selector", ".headline .dot"),
+            dot,
         )
         return count
 
     def run_module(self, module: str, body: str, *arguments: Any) -> Any:
         """Return what *body*, a function body, makes of *it*, a module of ``/ui/``, and *rest*."""
-        answer = self.driver.execute_async_script(
+        if self.page.url == "about:blank":
+            self.open("/dashboard/nothing")
+        return self.page.evaluate(
             f"""
-            const [path, ...rest] = arguments;
-            const done = rest.pop();
-            const work = (it) => {{ {body} }};
-            import(path).then(work).then((value) => ({{ value }}))
-              .catch((error) => ({{ error: String(error) }})).then(done);
+            async ([path, ...rest]) => {{
+              const it = await import(path);
+              {body}
+            }}
             """,
-            f"/ui/{module}",
-            *arguments,
+            [f"/ui/{module}", *arguments],
         )
-        assert "error" not in answer, answer["error"]
-        return answer.get("value")
+
+    def barriers(self) -> list[str]:
+        """Return what axe-core finds on the page that keeps people out: serious or worse."""
+        found = Axe().run(self.page).response["violations"]
+        return [
+            f"{item['id']}: {node['html'][:200]}"
+            for item in found
+            if item["impact"] in ("serious", "critical")
+            for node in item["nodes"]
+        ]
 
     def complaints(self) -> list[str]:
-        """Return what the console complained of since the last look."""
-        log: list[dict[str, Any]] = self.driver.get_log("browser")
-        return [entry["message"] for entry in log if entry["level"] in ("WARNING", "SEVERE")]
+        """Return what the console complained of since the last look, and who else was asked."""
+        found, self._complaints = self._complaints, []
+        ours = (f"{self.server.url}/", "data:", "blob:", "about:")
+        return found + [f"asked {url}" for url in self._asked if not url.startswith(ours)]
 
     def log_text(self) -> str:
         """Return the console's log, for a failure."""
         return "\n".join(self.complaints())
 
 
-@pytest.fixture(scope="session")
-def chromium(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """One Chromium for the session: a start costs seconds, a page load does not."""
-    running = Browser(server, tmp_path_factory.mktemp("profile"))
-    yield running
-    running.driver.quit()
+# For one file of tests: Playwright keeps an event loop in the thread while it runs, so tests
+# that run one of their own must not come in between.
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Chromium]:
+    """A Chromium, Debian's where there is one: a start takes a second, a window does not."""
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        missing = "needs chromium (Debian: chromium)"
+        # `make test` installs it; a CI without it must not pass for it.
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield running
+        running.close()
 
 
 @pytest.fixture
-def stranger(chromium: Browser) -> Browser:
+def stranger(chromium: Chromium, server: Server) -> Iterator[Browser]:
     """A browser that the server does not know."""
-    chromium.open("/login")
-    chromium.driver.delete_all_cookies()
-    chromium.complaints()
-    return chromium
+    window = Browser(chromium, server)
+    yield window
+    window.context.close()
 
 
 @pytest.fixture
-def browser(chromium: Browser) -> Iterator[Browser]:
+def browser(stranger: Browser) -> Iterator[Browser]:
     """A browser that is logged in; at the end its console must have nothing to complain of.
 
-    So a script or style that the server's content security policy refuses fails every test.
+    So a script or style that the server's content security policy refuses fails every test,
+    and so does a request to another server.
     """
-    chromium.log_in()
-    chromium.complaints()
-    yield chromium
-    assert chromium.complaints() == []
+    stranger.log_in()
+    yield stranger
+    assert stranger.complaints() == []
+
+
+@pytest.fixture(scope="module")
+def bench(chromium: Chromium, server: Server) -> Iterator[Browser]:
+    """One window for all: functions leave nothing behind."""
+    window = Browser(chromium, server)
+    window.log_in()
+    yield window
+    window.context.close()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -89,6 +89,15 @@ class Proxy:
         """Cut the connection of the next *times* requests before they reach the server."""
         self._add(times, lambda request, client, forward: client.shutdown(socket.SHUT_RDWR))
 
+    def garble(self, times: int) -> None:
+        """Change the last byte of the body of the next *times* requests."""
+
+        def behave(request: Request, client: socket.socket, forward: Callable[[], bytes]) -> None:
+            request.body = request.body[:-1] + bytes([request.body[-1] ^ 1])
+            client.sendall(forward())
+
+        self._add(times, behave)
+
     def let_pass(self, times: int) -> None:
         """Forward the next *times* requests as they are; what is said after that comes then."""
         self._add(times, lambda request, client, forward: client.sendall(forward()))

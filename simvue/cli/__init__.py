@@ -1,7 +1,7 @@
 """The ``simvue`` command: parses, calls, prints.
 
 A module of this folder holds a click command called ``command``, which is a subcommand of
-the module's name; but for two that hold what the commands share.  It is imported only when it
+the module's name; but for those that hold what the commands share.  It is imported only when it
 is asked for, so ``simvue ship`` does not pay for the server.
 """
 
@@ -18,7 +18,7 @@ from simvue.version import __version__
 
 from .console import Choices
 
-_SHARED: Final = frozenset({"catalogue", "console"})
+_SHARED: Final = frozenset({"catalogue", "console", "copies", "stores"})
 """Modules that are no subcommands."""
 
 

@@ -2,8 +2,8 @@
 
 ::
 
-    Door (auth) ── Inflow ── Litestar ──┬── pages           the browser's files
-                                        └── /api ── routes  one file a resource
+    Ledger ── Door (auth) ── Inflow ── Litestar ──┬── pages           the browser's files
+                                                  └── /api ── routes  one file a resource
 
 Handlers of routes are plain functions that Litestar runs in a pool of threads, so the
 event loop never waits for the store.  Three are exceptions: those of rows have a pool of
@@ -26,12 +26,13 @@ from litestar.exceptions import HTTPException
 
 from simvue.exception import StoreError
 
-from . import lifecycle, pages, schema
+from . import figures, lifecycle, meters, pages, schema
 from .alerts import Alerts
 from .auth import Door, Hosts, Tokens
 from .forms import Refused, answer
 from .inflow import BODY_MAX, Inflow
 from .ingest import Ingest
+from .ledger import Ledger
 from .links import Links
 from .live import Live
 from .routes import (
@@ -42,6 +43,7 @@ from .routes import (
     folders,
     grids,
     metrics,
+    prometheus,
     runs,
     stats,
     storages,
@@ -115,7 +117,13 @@ def make_app(
         ],
     )
     app = Litestar(
-        [api, *schema.HANDLERS, *pages.routes(pages.read_pages(), tokens, cookie)],
+        [
+            api,
+            *schema.HANDLERS,
+            *prometheus.HANDLERS,
+            *figures.HANDLERS,
+            *pages.routes(pages.read_pages(), tokens, cookie),
+        ],
         state=State(
             {"store": store, "ingest": ingest, "live": live, "tokens": tokens, "links": links}
         ),
@@ -136,7 +144,11 @@ def make_app(
         # Bodies are read by hand (bare NaN); schema.py describes what handlers say of them.
         openapi_config=None,
     )
-    return Door(Inflow(app), tokens, hosts, cookie)
+    inflow = Inflow(app)
+    # Asked when somebody reads them, so that they cost a body nothing.
+    meters.INFLOW_BYTES.set_function(lambda: inflow.waiting)
+    meters.LISTENERS.set_function(lambda: live.listeners)
+    return Ledger(Door(inflow, tokens, hosts, cookie))
 
 
 def _refused(_: Request[Any, Any, Any], error: Refused) -> Response[bytes]:

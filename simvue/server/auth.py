@@ -47,8 +47,19 @@ TRUSTED_S: Final = 60.0
 TRUSTED_MAX: Final = 4096
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-# Where a stranger may knock: the log-in page answers, and what it is drawn with; no more.
-PAGES: Final = ("/", "/login", "/dashboard", "/ui/style.css", "/ui/icon.svg")
+# Where a stranger may knock: the log-in page answers, and what it is drawn with, and who is
+# logged out already may be so once more, and a frame without cookies may draw (figures.py);
+# nothing else.
+PAGES: Final = (
+    "/",
+    "/login",
+    "/logout",
+    "/dashboard",
+    "/ui/style.css",
+    "/ui/icon.svg",
+    "/figure/plotly.js",
+    "/figure/draw.js",
+)
 
 # ---- Tokens ---------------------------------------------------------------------------
 

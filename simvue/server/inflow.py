@@ -86,6 +86,11 @@ class Inflow:
         self._waiting -= size
 
     @property
+    def waiting(self) -> int:
+        """Bytes that all bodies inside hold together."""
+        return self._waiting
+
+    @property
     def silence(self) -> float:
         """Seconds after which a sender that says nothing gives its place up."""
         return self._silence

@@ -22,6 +22,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -31,7 +32,7 @@ from litestar import Request, Response
 from simvue import wire
 from simvue._columns import Rows, decode_metrics
 
-from . import events, tensors
+from . import events, meters, tensors
 from .alerts import Alerts
 from .forms import Refused, answer, check_id, checked, invalid
 from .live import Live
@@ -182,21 +183,22 @@ class Ingest:
 
     async def add_metrics(self, request: Request[Any, Any, Any]) -> Response[bytes]:
         """Store the body of *request* as metric rows; answers after the commit."""
-        return await self._add(request, self._metrics)
+        return await self._add(request, self._metrics, meters.METRICS)
 
     async def add_events(self, request: Request[Any, Any, Any]) -> Response[bytes]:
         """Store the body of *request* as events; answers after the commit."""
-        return await self._add(request, self._events)
+        return await self._add(request, self._events, meters.EVENTS)
 
     async def add_tensors(self, request: Request[Any, Any, Any]) -> Response[bytes]:
         """Store the body of *request* as arrays of the run in its path, like the others."""
         run = check_id(request.path_params["run"], "path", "id")
-        return await self._add(request, partial(self._tensors, run))
+        return await self._add(request, partial(self._tensors, run), meters.ARRAYS)
 
     async def _add(
         self,
         request: Request[Any, Any, Any],
-        store: Callable[[bytes, Span | None, str], tuple[Stored, int]],
+        store: Callable[[bytes, Span | None, str], tuple[Stored, int, int]],
+        counted: meters.BodyMeters,
     ) -> Response[bytes]:
         encoding = request.headers.get("content-encoding", "identity")
         if encoding != "identity":
@@ -207,13 +209,19 @@ class Ingest:
         body = await request.body()
         loop = asyncio.get_running_loop()
         owner = request.scope["user"].user
-        stored, refused = await loop.run_in_executor(self._threads, store, body, numbers, owner)
+        begun = time.perf_counter()
+        # In the request's context, so that what the thread logs names the request.
+        stored, sound, refused = await loop.run_in_executor(
+            self._threads, copy_context().run, store, body, numbers, owner
+        )
+        seconds = time.perf_counter() - begun
+        counted.add(len(body), stored.stored, sound - stored.stored, refused, seconds)
         found: dict[str, Any] = {"stored": stored.stored, "abort": stored.abort}
         if refused:
             found["refused"] = refused
         return answer(found)
 
-    def _metrics(self, body: bytes, numbers: Span | None, owner: str) -> tuple[Stored, int]:
+    def _metrics(self, body: bytes, numbers: Span | None, owner: str) -> tuple[Stored, int, int]:
         rows, refused = _decoded(body, "metrics", _decode_metrics, numbers)
         _check_count(numbers, rows.count)
 
@@ -225,10 +233,10 @@ class Ingest:
             return stored
 
         if numbers or not all((block.timestamp % 1_000_000).all() for block in rows.blocks):
-            return store(), refused
-        return self._repeats.once(_key(owner, body), store), refused
+            return store(), rows.count, refused
+        return self._repeats.once(_key(owner, body), store), rows.count, refused
 
-    def _events(self, body: bytes, numbers: Span | None, owner: str) -> tuple[Stored, int]:
+    def _events(self, body: bytes, numbers: Span | None, owner: str) -> tuple[Stored, int, int]:
         (run, found), refused = _decoded(body, "events", events.decode, numbers)
         _check_count(numbers, len(found))
 
@@ -240,12 +248,12 @@ class Ingest:
             return stored
 
         if numbers or not all(event.timestamp % 1_000_000 for event in found):
-            return store(), refused
-        return self._repeats.once(_key(owner, body), store), refused
+            return store(), len(found), refused
+        return self._repeats.once(_key(owner, body), store), len(found), refused
 
     def _tensors(
         self, run: str, body: bytes, numbers: Span | None, owner: str
-    ) -> tuple[Stored, int]:
+    ) -> tuple[Stored, int, int]:
         found, refused = tensors.decode(body, strict=numbers is not None)
         _check_count(numbers, len(found))
 
@@ -256,8 +264,8 @@ class Ingest:
             return stored
 
         if numbers or not all(tensor.timestamp % 1_000_000 for tensor in found):
-            return store(), refused
-        return self._repeats.once(_key(f"{owner}\0{run}", body), store), refused
+            return store(), len(found), refused
+        return self._repeats.once(_key(f"{owner}\0{run}", body), store), len(found), refused
 
 
 def _decoded(

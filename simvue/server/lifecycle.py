@@ -21,6 +21,7 @@ from typing import Final
 
 from simvue.exception import StoreError
 
+from . import meters
 from .live import Live
 from .store import Busy, Store
 
@@ -45,6 +46,7 @@ async def watch(
         await asyncio.sleep(interval)
         try:
             for run in await asyncio.to_thread(store.mark_lost, clock()):
+                meters.RUNS_LOST.inc()
                 live.publish("run", run)
             for run in await asyncio.to_thread(store.delete_expired, clock()):
                 live.publish("run", run)
@@ -57,11 +59,14 @@ async def watch(
 async def fold(store: Store, interval: float = FOLD_INTERVAL_S) -> None:
     """Fold what is due, a step after the other, until cancelled."""
     while True:
+        begun = time.perf_counter()
         try:
             if await asyncio.to_thread(store.fold):
+                meters.FOLD_SECONDS.observe(time.perf_counter() - begun)
                 continue
         except (Busy, StoreError) as error:
             # The disk is full, say: what came stays as it is, and is read all the same.
             logger.warning("rows are not folded: %s", error)
+            meters.FOLD_FAILURES.inc()
             await asyncio.sleep(FOLD_PAUSE_S)
         await asyncio.sleep(interval)

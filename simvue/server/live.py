@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Final, Literal
 
 from simvue import wire
@@ -71,9 +71,9 @@ class Listener:
             (topic, user if topic == "abort" else "") for topic in topics
         )
         self._keys = frozenset((topic, run) for topic, _ in self.channels for run in runs)
-        self._pending: dict[_Key, bytes] = {("hello", ""): _HELLO}
+        self._pending: dict[_Key, bytes]
         self._has_news = asyncio.Event()
-        self._has_news.set()
+        self.begin()
 
     def put(self, news: _News) -> None:
         """Keep what it listens to of *news*, which are events by channel."""
@@ -84,9 +84,14 @@ class Listener:
                 events = {key: events[key] for key in self._keys & events.keys()}
             self._pending.update(events)
         if len(self._pending) > PENDING_MAX:
-            self._pending = {("hello", ""): _HELLO}
+            self.begin()
         if self._pending:
             self._has_news.set()
+
+    def begin(self) -> None:
+        """Say that anything may have changed, instead of all that waits."""
+        self._pending = {("hello", ""): _HELLO}
+        self._has_news.set()
 
     def keep_alive(self) -> None:
         """Send something even if there is nothing to say."""
@@ -115,13 +120,21 @@ class Live:
         """Of each its channel, run and reason."""
         self._due = False
         self._next_keep_alive: asyncio.TimerHandle | None = None
+        self.relay: Callable[[Topic, str, str, str], None] | None = None
+        """What tells other servers, where there may be some (relay.py)."""
 
     def publish(self, topic: Topic, run: str, owner: str = "", reason: str = "") -> None:
-        """Tell who listens that *run* changed.
+        """Tell who listens, here and at other servers of the store, that *run* changed.
 
         An abort goes to the run's *owner* at once; the other topics to everybody, within
         PAUSE_S and only once in it.  Never waits; costs one look-up where nobody listens to it.
         """
+        self.deliver(topic, run, owner, reason)
+        if self.relay is not None:
+            self.relay(topic, run, owner, reason)
+
+    def deliver(self, topic: Topic, run: str, owner: str, reason: str) -> None:
+        """Tell who listens here; otherwise as publish."""
         channel = (topic, owner)
         if channel not in self._wanted:
             return
@@ -133,6 +146,11 @@ class Live:
             self._due = True
             self._loop.call_soon_threadsafe(self._loop.call_later, PAUSE_S, self._deliver)
 
+    def missed(self) -> None:
+        """Tell all who listen that anything may have changed; from any thread."""
+        if self._wanted:
+            self._loop.call_soon_threadsafe(self._forget)
+
     def admit(self, listener: Listener) -> AsyncIterator[bytes]:
         """Return the stream of *listener*, which begins when it is first asked for bytes.
 
@@ -142,6 +160,11 @@ class Live:
             why = "the server stops" if self._closed else f"{LISTENERS_MAX} listen already"
             raise Refused(503, f"{why}; listen later", {"Retry-After": "10"})
         return self._stream(listener)
+
+    @property
+    def listeners(self) -> int:
+        """How many streams are open."""
+        return len(self._listeners)
 
     def close(self) -> None:
         """End all streams; nobody is admitted any more."""
@@ -180,6 +203,10 @@ class Live:
                 news[channel][topic, run] = _encode(topic, content)
         for listener in self._listeners:
             listener.put(news)
+
+    def _forget(self) -> None:
+        for listener in self._listeners:
+            listener.begin()
 
     def _keep_alive(self) -> None:
         """Have every stream say something now and then; one timer serves all."""

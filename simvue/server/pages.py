@@ -1,15 +1,19 @@
 """Pages: the files of ``simvue/ui`` as a browser gets them, and the log-in page.
 
-The files are read once, at start, from wherever the package is installed.  A browser
-that shows a token (in the tokened URL or on the log-in page) gets it back as a cookie
-that no script can read and that no other site's page can send.
+The files are read once, at start, from wherever the package is installed.  The page asks for
+them under ``/ui/<version>/``, where a browser may keep them for good: other files are another
+version.  A browser that shows a token (in the tokened URL or on the log-in page) gets it back
+as a cookie that no script can read and that no other site's page can send.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import html
 import mimetypes
+import posixpath
+import re
 from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
@@ -25,11 +29,15 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
 # Everything comes from this server; the drawing library sets styles from its own script,
-# which needs no exception.
+# which needs no exception.  Text is never made into markup, and with no trusted type at all the
+# browser itself sees to it.
 CSP: Final = (
     "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
 )
+# Below it a compressed file is hardly smaller: it fits into one packet anyway.
+COMPRESS_MIN: Final = 1024
 # Browsers cap the life of a cookie at 400 days.
 COOKIE_S: Final = 400 * 86_400
 # A token is some hundred characters; a form larger than this is none of ours.
@@ -45,16 +53,24 @@ _LOGIN = """<!doctype html>
 <link rel="icon" href="/ui/icon.svg" type="image/svg+xml">
 <link rel="stylesheet" href="/ui/style.css">
 </head>
-<body>
+<body class="bare">
 <main class="login card">
 <h1 class="brand"><img src="/ui/icon.svg" alt="" width="28" height="28"> Simvue</h1>
+<p>Runs of simulations: their charts, events and files. To see them, show this server a token.</p>
 <form method="post" action="/login">
 {wrong}<label for="token">Token</label>
 <input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
 <input name="next" type="hidden" value="{next}">
 <button>Log in</button>
-<p>The server's first start left it in <code>simvue.toml</code> in its data directory.</p>
 </form>
+<h2>Where is mine?</h2>
+<ul>
+<li>Your simulations already send their runs here: it is the <code>token = "…"</code> in their
+<code>simvue.toml</code> or <code>~/.simvue.toml</code>.</li>
+<li>You started this server: <code>simvue.toml</code> in its data directory has an
+administrator's.</li>
+<li>Neither: whoever runs this server makes one for you, in Settings, Tokens.</li>
+</ul>
 </main>
 </body>
 </html>
@@ -69,30 +85,80 @@ _LOGIN_CSP = (
 _PRIVATE = {"Cache-Control": "private, no-cache", "Referrer-Policy": "same-origin"}
 
 
+# What stays as it is in a path with its query, which is encoded already.
+_PLACE: Final = "/?&=%,:;~+@!$'()*"
+
+# What bears a version never changes.
+_FOREVER = {**_PRIVATE, "Cache-Control": "private, max-age=31536000, immutable"}
+
+_VERSIONED = re.compile(r"([0-9a-f]{12})/(.+)")
+_IMPORT = re.compile(rb'^(?:import|export)\s[^;]*?from "(\.[^"]+)";', re.MULTILINE)
+
+
 @dataclass(frozen=True)
 class Page:
-    """One file as it is sent: its bytes, its type, and the tag by which caches know it."""
+    """One file as it is sent: its bytes, compressed if that is worth it, its type, its tag."""
 
     content: bytes
+    compressed: bytes | None
     media_type: str
     etag: str
 
 
-def read_pages() -> dict[str, Page]:
-    """Read every file of the user interface, by its path below ``/ui/``."""
-    found: dict[str, Page] = {}
+@dataclass(frozen=True)
+class Pages:
+    """Every file of the user interface by its path below ``/ui/``, and their version."""
+
+    files: dict[str, Page]
+    version: str
+
+
+def read_pages() -> Pages:
+    """Read the files of the user interface; ``index.html`` comes out naming the version."""
+    found: dict[str, bytes] = {}
 
     def walk(folder: Traversable, prefix: str) -> None:
-        for entry in folder.iterdir():
+        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
             path = prefix + entry.name
             if entry.is_dir():
                 walk(entry, f"{path}/")
             elif entry.is_file():
-                content = entry.read_bytes()
-                found[path] = Page(content, _media_type(path), f'"{_tag(content)}"')
+                found[path] = entry.read_bytes()
 
     walk(resources.files("simvue") / "ui", "")
-    return found
+    version = _tag(b"".join(found.values()))[:12]
+    # A browser learns of a module when it has read who imports it; told of all of them at
+    # once, it asks for them at once.
+    preload = "".join(
+        f'<link rel="modulepreload" href="/ui/{path}">\n'
+        for path in sorted(_modules("app.js", found))
+    )
+    index = found["index.html"].replace(b"</head>", preload.encode() + b"</head>")
+    found["index.html"] = index.replace(b'"/ui/', f'"/ui/{version}/'.encode())
+    return Pages({path: _page(path, content) for path, content in found.items()}, version)
+
+
+def _modules(path: str, files: dict[str, bytes]) -> set[str]:
+    """Return *path* and what it imports, directly or not."""
+    met, new = {path}, [path]
+    while new:
+        path = new.pop()
+        for match in _IMPORT.finditer(files[path]):
+            imported = posixpath.normpath(
+                posixpath.join(posixpath.dirname(path), match[1].decode())
+            )
+            if imported not in met:
+                met.add(imported)
+                new.append(imported)
+    return met
+
+
+def _page(path: str, content: bytes) -> Page:
+    media_type = _media_type(path)
+    small = None
+    if len(content) >= COMPRESS_MIN and media_type.startswith("text/"):
+        small = gzip.compress(content, mtime=0)
+    return Page(content, small, media_type, f'"{_tag(content)}"')
 
 
 def _media_type(path: str) -> str:
@@ -108,7 +174,7 @@ def _tag(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:32]
 
 
-def routes(pages: dict[str, Page], tokens: Tokens, cookie: str) -> list[HTTPRouteHandler]:
+def routes(pages: Pages, tokens: Tokens, cookie: str) -> list[HTTPRouteHandler]:
     """Make the handlers of the pages; browsers keep their token under the name *cookie*."""
 
     def enter(token: str, place: str) -> Response[bytes]:
@@ -119,19 +185,27 @@ def routes(pages: dict[str, Page], tokens: Tokens, cookie: str) -> list[HTTPRout
     async def show(request: Request[Any, Any, Any]) -> Response[bytes]:
         token = request.query_params.get("token")
         if token is not None and await tokens.find(token):
-            return enter(token, quote(request.scope["path"]))
+            return enter(token, _place(request))
         if token is not None or request.scope["user"] is None:
-            return _login(request.scope["path"], wrong=token is not None)
-        return send(request, "index.html")
+            return _login(_place(request), wrong=token is not None)
+        return send(request, "index.html", _PRIVATE)
 
-    def send(request: Request[Any, Any, Any], path: str) -> Response[bytes]:
-        page = pages.get(path)
+    def send(
+        request: Request[Any, Any, Any], path: str, caching: dict[str, str]
+    ) -> Response[bytes]:
+        page = pages.files.get(path)
         if page is None:
             raise Refused(404, f"there is no page {path[:200]!r}")
-        headers = {**_PRIVATE, "ETag": page.etag, "Content-Security-Policy": CSP}
+        headers = {**caching, "ETag": page.etag, "Content-Security-Policy": CSP}
+        content = page.content
+        if page.compressed is not None:
+            headers["Vary"] = "Accept-Encoding"
+            if "gzip" in request.headers.get("accept-encoding", ""):
+                headers["Content-Encoding"] = "gzip"
+                content = page.compressed
         if page.etag in request.headers.get("if-none-match", ""):
             return Response(b"", status_code=304, media_type=page.media_type, headers=headers)
-        return Response(page.content, media_type=page.media_type, headers=headers)
+        return Response(content, media_type=page.media_type, headers=headers)
 
     @get(["/", "/dashboard", "/dashboard/{view:path}"])
     async def index(request: Request[Any, Any, Any]) -> Response[bytes]:
@@ -139,7 +213,13 @@ def routes(pages: dict[str, Page], tokens: Tokens, cookie: str) -> list[HTTPRout
 
     @get("/ui/{file:path}")
     async def asset(request: Request[Any, Any, Any]) -> Response[bytes]:
-        return send(request, request.path_params["file"].lstrip("/"))
+        path = request.path_params["file"].lstrip("/")
+        versioned = _VERSIONED.fullmatch(path)
+        if versioned is None:
+            return send(request, path, _PRIVATE)
+        # A page that was open while the server was renewed gets what there is now.
+        caching = _FOREVER if versioned[1] == pages.version else _PRIVATE
+        return send(request, versioned[2], caching)
 
     @get("/login")
     async def login_page() -> Response[bytes]:
@@ -154,10 +234,25 @@ def routes(pages: dict[str, Page], tokens: Tokens, cookie: str) -> list[HTTPRout
         if not place.startswith("/") or place[1:2] in ("/", "\\"):
             place = "/"
         if await tokens.find(token):
-            return enter(token, quote(place))
+            return enter(token, quote(place, safe=_PLACE))
         return _login(place, wrong=True)
 
-    return [index, asset, login_page, login]
+    @post("/logout", request_max_body_size=FORM_MAX)
+    async def logout(request: Request[Any, Any, Any]) -> Response[bytes]:
+        # The token itself stays: other browsers and simulations may speak with it.
+        ended = f"{cookie}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"
+        headers = {**_PRIVATE, "Location": "/login", "Set-Cookie": ended}
+        return Response(b"", status_code=303, media_type="text/plain", headers=headers)
+
+    return [index, asset, login_page, login, logout]
+
+
+def _place(request: Request[Any, Any, Any]) -> str:
+    """Return the path and query that were asked for, without a token that was shown there."""
+    members = request.scope["query_string"].decode("ascii", "replace").split("&")
+    query = "&".join(member for member in members if not member.startswith("token="))
+    path = quote(request.scope["path"])
+    return f"{path}?{quote(query, safe=_PLACE)}" if query else path
 
 
 def _login(place: str, wrong: bool) -> Response[bytes]:

@@ -22,6 +22,7 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,7 +34,8 @@ from simvue.version import __version__
 from .app import make_app
 from .auth import Hosts, digest, new_token
 from .live import Live
-from .store import Store, open_store
+from .relay import Relay
+from .store import Store, open_store, shown
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -54,17 +56,25 @@ _MMAP_THRESHOLD: Final = 32 << 20
 _TRIM_THRESHOLD: Final = 256 << 20
 
 
-def serve(data: Path, host: str, port: int, names: Sequence[str] = ()) -> None:
+def serve(
+    data: Path,
+    host: str,
+    port: int,
+    names: Sequence[str] = (),
+    store_url: str | None = None,
+    blobs: str | None = None,
+) -> None:
     """Serve the store in *data* until SIGTERM or SIGINT; port 0 picks a free one.
 
-    *names* are more host names this server is known by.  Raises StoreError or
+    *names* are more host names this server is known by; *store_url* and *blobs* say where the
+    store is if it is not in *data* (open_store).  Raises StoreError or
     ConfigurationError with one clear sentence if it cannot start.
     """
     # What runs say is their owner's business, also in a directory that others may read.
     os.umask(0o077)
     _keep_memory()
     _make_directory(data)
-    store = open_store(str(data))
+    store = open_store(store_url or str(data), blobs)
     try:
         listener = _listen(host, port)
         with listener:
@@ -78,7 +88,8 @@ def serve(data: Path, host: str, port: int, names: Sequence[str] = ()) -> None:
                 http="httptools",
                 ws="none",
                 lifespan="on",
-                log_level="warning",
+                # Its records go where all others go (logs.py).
+                log_config=None,
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
@@ -86,7 +97,10 @@ def serve(data: Path, host: str, port: int, names: Sequence[str] = ()) -> None:
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=GRACE_S,
             )
-            _Server(config, live, data, url, token).run_until_signal(listener)
+            place = shown(store_url) if store_url else str(data)
+            server = _Server(config, live, data, place, url, token)
+            with Relay(store, live) if store.shared else nullcontext():
+                server.run_until_signal(listener)
     finally:
         store.close()
 
@@ -95,11 +109,12 @@ class _Server(uvicorn.Server):
     """uvicorn's server, which says when it is ready and ends with status 0 when told to."""
 
     def __init__(
-        self, config: uvicorn.Config, live: Live, data: Path, url: str, token: str
+        self, config: uvicorn.Config, live: Live, data: Path, place: str, url: str, token: str
     ) -> None:
         super().__init__(config)
         self._live = live
         self._data = data
+        self._place = place
         self._url = url
         self._token = token
 
@@ -115,7 +130,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        print(f"Simvue {__version__}, data in {self._data}")
+        print(f"Simvue {__version__}, data in {self._place}")
         if sys.stdout.isatty():
             print(f"Open {self._url}/?token={self._token}")
         else:

@@ -24,12 +24,12 @@ VICTIM = """
 import random, sys, threading
 import numpy as np
 from simvue._columns import Block, Rows
-from simvue.server.store import Span, cells, commits, fold, folding, open_store
+from simvue.server.store import Span, cells, fold, folding, log, open_store
 
 directory, seed = sys.argv[1], int(sys.argv[2])
 fold.ROWS, fold.SLICE, folding.BODIES, folding.IDLE_S = 400, 7, 4, 0.01
 cells.CELL, cells.FAN = 16, 3
-commits.CHECKPOINT_AT, commits.LOG_MAX = 1 << 20, 4 << 20
+log.CHECKPOINT_AT, log.LOG_MAX = 1 << 20, 4 << 20
 store = open_store(directory)
 run = "R" * 22
 store.create_run({"id": run, "folder": "/"}, "ada")

@@ -16,15 +16,27 @@ import numpy as np
 import pytest
 from fix_node import eventually
 from fix_server import Server
+from fix_store import Engine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from simvue import wire
 from simvue._columns import Block, Rows, decode_metrics
 from simvue.exception import StoreError
-from simvue.server.store import NoSuchRun, RunGone, Series, Span, buckets, cells, fold, folding
+from simvue.server.store import (
+    NoSuchRun,
+    RunGone,
+    Series,
+    Span,
+    buckets,
+    cells,
+    fold,
+    folding,
+    leases,
+)
 from simvue.server.store.audit import audit
 from simvue.server.store.buckets import Axis, Buckets
+from simvue.server.store.sql import SQLStore
 from simvue.server.store.sqlite import SQLiteStore
 
 START_US = 1_770_000_000_000_000
@@ -47,15 +59,21 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def store(tmp_path: Path, clock: Clock) -> Iterator[SQLiteStore]:
-    opened = SQLiteStore(str(tmp_path / "store"), clock)
+def store(engine: Engine, clock: Clock) -> SQLStore:
+    return engine.open(clock=clock)
+
+
+@pytest.fixture
+def embedded(tmp_path: Path, clock: Clock) -> Iterator[SQLStore]:
+    """What decides when to fold is the same for all engines, and SQLite is quick."""
+    opened = SQLiteStore(str(tmp_path / "embedded"), clock)
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def plain(tmp_path: Path) -> Iterator[SQLiteStore]:
-    """A store that nobody folds: the oracle."""
+def plain(tmp_path: Path) -> Iterator[SQLStore]:
+    """An embedded store that nobody folds: the oracle for all engines."""
     opened = SQLiteStore(str(tmp_path / "plain"))
     yield opened
     opened.close()
@@ -85,18 +103,18 @@ def walk(first: int, end: int, names: tuple[str, ...] = ("x",), run: str = "") -
     return Rows(run, end - first, [Block(names, bytes(len(names)), None, words)])
 
 
-def new_run(store: SQLiteStore, **members: Any) -> str:
+def new_run(store: SQLStore, **members: Any) -> str:
     return store.create_run({"folder": "/", "status": "running", **members}, "ada")[0]
 
 
-def fold_all(store: SQLiteStore) -> int:
+def fold_all(store: SQLStore) -> int:
     steps = 0
     while store.fold():
         steps += 1
     return steps
 
 
-def counted(store: SQLiteStore) -> dict[str, int]:
+def counted(store: SQLStore) -> dict[str, int]:
     """Return how many bodies there are, and folds by level."""
     with store._reading() as connection:
         found = {"bodies": connection.execute("SELECT count(*) FROM body").fetchone()[0]}
@@ -197,8 +215,8 @@ def rows_of(generator: random.Random, first: int, count: int, orderly: bool, val
 )
 @given(plans, st.booleans(), st.booleans(), st.integers(0, 2**32), st.lists(odd_values, min_size=1))
 def test_any_bodies_folded_at_any_moment_read_as_if_they_were_not(
-    store: SQLiteStore,
-    plain: SQLiteStore,
+    store: SQLStore,
+    plain: SQLStore,
     plan: list[tuple[int, int, int, bool]],
     orderly: bool,
     ranked: bool,
@@ -264,7 +282,7 @@ def test_any_bodies_folded_at_any_moment_read_as_if_they_were_not(
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("axis", AXES)
 def test_a_cut_of_a_folded_series_is_exact_but_for_where_its_buckets_part(
-    store: SQLiteStore, axis: Axis
+    store: SQLStore, axis: Axis
 ) -> None:
     run = new_run(store)
     for first in range(0, 3000, 30):
@@ -282,7 +300,7 @@ def test_a_cut_of_a_folded_series_is_exact_but_for_where_its_buckets_part(
 
 
 @pytest.mark.usefixtures("small")
-def test_ranks_of_a_shared_run_are_cut_together_and_alone(store: SQLiteStore) -> None:
+def test_ranks_of_a_shared_run_are_cut_together_and_alone(store: SQLStore) -> None:
     run = new_run(store)
     facts = {f"w{rank}": {"kind": "metrics", "rank": rank} for rank in range(3)}
     store.update_run(run, {"writers": facts})
@@ -304,7 +322,7 @@ def test_ranks_of_a_shared_run_are_cut_together_and_alone(store: SQLiteStore) ->
     assert len(store.cut(run, ["x"], "step", 20, rank=7)["x"].count) == 0
 
 
-def test_what_is_asked_of_a_run_that_is_not_there(store: SQLiteStore) -> None:
+def test_what_is_asked_of_a_run_that_is_not_there(store: SQLStore) -> None:
     run = new_run(store)
     assert store.cut(run, ["x"], "step", 10) == {}
     with pytest.raises(ValueError, match="cannot be cut into 0 buckets"):
@@ -319,9 +337,7 @@ def test_what_is_asked_of_a_run_that_is_not_there(store: SQLiteStore) -> None:
 # ---- What is folded, and when -----------------------------------------------------------------
 
 
-def test_few_rows_of_a_run_that_goes_on_stay_until_it_rests(
-    store: SQLiteStore, clock: Clock
-) -> None:
+def test_few_rows_of_a_run_that_goes_on_stay_until_it_rests(store: SQLStore, clock: Clock) -> None:
     run = new_run(store)
     for first in range(0, 5000, 500):
         store.add_metrics(run, walk(first, first + 500), Span("w", first, first + 500))
@@ -334,7 +350,7 @@ def test_few_rows_of_a_run_that_goes_on_stay_until_it_rests(
     assert counted(store) == {"bodies": 0, "level 0": 1}
 
 
-def test_a_run_that_ended_is_folded_at_once(store: SQLiteStore) -> None:
+def test_a_run_that_ended_is_folded_at_once(store: SQLStore) -> None:
     run = new_run(store)
     for first in range(0, 5000, 500):
         store.add_metrics(run, walk(first, first + 500), Span("w", first, first + 500))
@@ -344,9 +360,10 @@ def test_a_run_that_ended_is_folded_at_once(store: SQLiteStore) -> None:
 
 
 def test_one_row_a_second_for_a_day_is_a_handful_of_folds(
-    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+    embedded: SQLStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Method: a sixteenth of the limit, a hundredth of the rows; each body has one."""
+    store = embedded
     monkeypatch.setattr(folding, "BODIES", 16)
     written = []
     replace = fold.replace
@@ -368,7 +385,7 @@ def test_one_row_a_second_for_a_day_is_a_handful_of_folds(
     assert sum(written) < 6 * 864
 
 
-def test_full_folds_have_about_64k_rows_and_wide_ones_a_million_points(store: SQLiteStore) -> None:
+def test_full_folds_have_about_64k_rows_and_wide_ones_a_million_points(store: SQLStore) -> None:
     assert fold.full_rows(1) == fold.full_rows(16) == 65_536
     assert fold.full_rows(1000) == 1048
     run = new_run(store)
@@ -384,7 +401,7 @@ def test_full_folds_have_about_64k_rows_and_wide_ones_a_million_points(store: SQ
     assert (series["y"].step == np.arange(260_000)).all()
 
 
-def test_metrics_logged_together_share_their_axes(store: SQLiteStore) -> None:
+def test_metrics_logged_together_share_their_axes(store: SQLStore) -> None:
     """Fifty metrics of a row cost less than two and a half times as much as ten do."""
     sizes = {}
     for metrics in (1, 21):
@@ -403,7 +420,7 @@ def test_metrics_logged_together_share_their_axes(store: SQLiteStore) -> None:
     assert sizes[21] < 1.1 * sizes[1] < 2.2
 
 
-def test_folds_of_smooth_series_take_much_less_room_than_bodies(store: SQLiteStore) -> None:
+def test_folds_of_smooth_series_take_much_less_room_than_bodies(store: SQLStore) -> None:
     run = new_run(store)
     rows = walk(0, 65_536, ("x",))
     rows.blocks[0].words[3] = np.sin(np.arange(65_536) * 1e-3).view(np.uint64)
@@ -423,7 +440,7 @@ def test_folds_of_smooth_series_take_much_less_room_than_bodies(store: SQLiteSto
 # ---- One owner ------------------------------------------------------------------------------
 
 
-def test_of_two_folders_one_folds_until_it_falls_silent(store: SQLiteStore, clock: Clock) -> None:
+def test_of_two_folders_one_folds_until_it_falls_silent(store: SQLStore, clock: Clock) -> None:
     run = new_run(store, status="completed")
     for first in range(0, 4000, 500):
         store.add_metrics(run, walk(first, first + 500), Span("w", first, first + 500))
@@ -435,7 +452,7 @@ def test_of_two_folders_one_folds_until_it_falls_silent(store: SQLiteStore, cloc
     assert first_one.step()
     store.add_metrics(run, walk(4000, 6000), Span("w", 4000, 6000))
     assert not second_one.step()
-    clock.now += folding.LEASE_S + 1
+    clock.now += leases.LEASE_S + 1
     assert second_one.step()
     # The first slept meanwhile; whatever it thought it had is another's now.
     store.add_metrics(run, walk(6000, 8000), Span("w", 6000, 8000))
@@ -444,7 +461,7 @@ def test_of_two_folders_one_folds_until_it_falls_silent(store: SQLiteStore, cloc
 
 
 def test_a_run_deleted_under_a_fold_leaves_nothing(
-    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+    store: SQLStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Method: another run takes every key of the deleted one before its fold commits."""
     run = new_run(store, status="completed")
@@ -467,8 +484,10 @@ def test_a_run_deleted_under_a_fold_leaves_nothing(
     assert (store.series(other[0], ["x"])["x"].step == np.arange(100, 5100)).all()
 
 
-def test_a_deleted_run_frees_its_folds(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deleted_run_frees_its_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL frees its room by itself."""
     monkeypatch.setattr("simvue.server.store.sqlite._FREE_MIN", 1 << 20)
+    store = SQLiteStore(str(tmp_path))
     run = new_run(store)
     for first in range(0, 600_000, 60_000):
         rows = walk(first, first + 60_000, ("x", "y"))
@@ -482,6 +501,7 @@ def test_a_deleted_run_frees_its_folds(store: SQLiteStore, monkeypatch: pytest.M
             connection.execute(f"PRAGMA {count}").fetchone()[0]
             for count in ("page_count", "freelist_count")
         )
+    store.close()
     # 9 MB were there; less than one is unused now.
     assert pages * 16_384 < 3 << 20
     assert free * 16_384 < 1 << 20

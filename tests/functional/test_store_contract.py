@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import msgpack
 import numpy as np
 import pytest
+from fix_store import Engine
 
 from simvue import wire
 from simvue._columns import decode_metrics
@@ -31,9 +31,8 @@ from simvue.server.store import (
     Tensor,
     Token,
     Watched,
-    commits,
+    room,
 )
-from simvue.server.store.sqlite import SQLiteStore
 
 START = 1_770_000_000.0
 """When the clock that stores are handed begins: 2026-02-02T02:40:00."""
@@ -50,32 +49,14 @@ class Clock:
 Opener = Callable[[], Store]
 
 
-def _sqlite(directory: Path, clock: Clock) -> Store:
-    return SQLiteStore(str(directory / "store"), clock)
-
-
-# One line an engine: how to open its store, the same again for the same directory.
-ENGINES: dict[str, Callable[[Path, Clock], Store]] = {
-    "sqlite": _sqlite,
-}
-
-
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=ENGINES)
-def open_store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[Opener]:
-    opened: list[Store] = []
-
-    def opener() -> Store:
-        opened.append(ENGINES[request.param](tmp_path, clock))
-        return opened[-1]
-
-    yield opener
-    for store in opened:
-        store.close()
+@pytest.fixture
+def open_store(engine: Engine, clock: Clock) -> Opener:
+    return lambda: engine.open(clock=clock)
 
 
 @pytest.fixture
@@ -448,7 +429,7 @@ def test_a_thousand_metrics_a_row(store: Store) -> None:
 
 def test_waiting_bodies_are_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A body larger than the bound still passes when it is alone."""
-    monkeypatch.setattr(commits, "WAITING_MAX", 1)
+    monkeypatch.setattr(room, "WAITING_MAX", 1)
     run = new_run(store)
     assert post(store, run, "w", 0, 10) == 10
     with ThreadPoolExecutor(8) as pool:

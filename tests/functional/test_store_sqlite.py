@@ -8,9 +8,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +21,9 @@ import pytest
 from simvue import wire
 from simvue._columns import Block, Rows
 from simvue.exception import StoreError
-from simvue.server.store import Span, commits, open_store
-from simvue.server.store.sqlite import SCHEMA, SQLiteStore
+from simvue.server.store import Span, commits, log, open_store
+from simvue.server.store.sql import SCHEMA
+from simvue.server.store.sqlite import SQLiteStore
 
 RUN = "R" * wire.ID_SIZE
 
@@ -91,8 +95,8 @@ def test_the_log_stays_bounded_while_others_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Method: limits a hundred times smaller, and thirty times the log's limit written."""
-    monkeypatch.setattr(commits, "CHECKPOINT_AT", 256 << 10)
-    monkeypatch.setattr(commits, "LOG_MAX", 1 << 20)
+    monkeypatch.setattr(log, "CHECKPOINT_AT", 256 << 10)
+    monkeypatch.setattr(log, "LOG_MAX", 1 << 20)
     store = SQLiteStore(str(tmp_path))
     try:
         store.create_run({"id": RUN, "folder": "/"}, "ada")
@@ -116,20 +120,27 @@ def test_the_log_stays_bounded_while_others_write(
 def test_a_full_disk_fails_the_write_and_nothing_else(tmp_path: Path) -> None:
     """Method: a database that may not grow past 30 pages, filled by eight threads."""
 
-    def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            tmp_path / "full.db", isolation_level=None, check_same_thread=False
-        )
-        connection.execute("PRAGMA journal_mode = WAL").fetchone()
-        connection.execute("PRAGMA max_page_count = 30").fetchone()
-        connection.execute("CREATE TABLE IF NOT EXISTS t (number UNIQUE, data)")
-        return connection
+    database = sqlite3.connect(tmp_path / "full.db", isolation_level=None, check_same_thread=False)
+    database.execute("PRAGMA journal_mode = WAL").fetchone()
+    database.execute("PRAGMA max_page_count = 30").fetchone()
+    database.execute("CREATE TABLE t (number UNIQUE, data)")
 
-    def insert(number: int, connection: sqlite3.Connection) -> int:
+    @contextmanager
+    def transaction(writes: int, size: int) -> Iterator[Any]:
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            yield database
+            database.execute("COMMIT")
+        except BaseException:
+            if database.in_transaction:
+                database.execute("ROLLBACK")
+            raise
+
+    def insert(number: int, connection: Any) -> int:
         connection.execute("INSERT INTO t VALUES (?, ?)", (number, bytes(3000)))
         return number
 
-    writer = commits.Commits(connect)
+    writer = commits.Commits(transaction, sqlite3.Error)
 
     with ThreadPoolExecutor(8) as pool:
         sent = [pool.submit(writer.write, partial(insert, number)) for number in range(100)]
@@ -143,6 +154,7 @@ def test_a_full_disk_fails_the_write_and_nothing_else(tmp_path: Path) -> None:
     assert {number for (number,) in there} == told
     writer.close()
     writer.close()
+    database.close()
 
 
 # ---- Death ------------------------------------------------------------------------------------
@@ -152,10 +164,10 @@ INGEST = """
 import random, sys, threading
 import numpy as np
 from simvue._columns import Block, Rows
-from simvue.server.store import Span, commits, open_store
+from simvue.server.store import Span, log, open_store
 
 directory, seed = sys.argv[1], int(sys.argv[2])
-commits.CHECKPOINT_AT, commits.LOG_MAX = 1 << 20, 4 << 20
+log.CHECKPOINT_AT, log.LOG_MAX = 1 << 20, 4 << 20
 store = open_store(directory)
 run, _ = store.create_run({"id": "R" * 22, "folder": "/"}, "ada")
 

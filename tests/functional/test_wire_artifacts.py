@@ -653,6 +653,6 @@ class TestStorages:
 
 
 def test_the_reserve_is_more_than_the_log_of_the_database() -> None:
-    from simvue.server.store.commits import LOG_MAX
+    from simvue.server.store.log import LOG_MAX
 
     assert RESERVE >= LOG_MAX

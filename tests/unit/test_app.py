@@ -216,7 +216,16 @@ def test_the_event_loop_never_touches_the_store(speaker: Speaker) -> None:
     loop_thread = asyncio.run(story())
     # add_token came from the fixture; the others belong to the life of the process.
     called = {name for name, _ in speaker.calls} - {"add_token"}
-    elsewhere = {"add_token", "mark_lost", "delete_expired", "fold", "secret", "close"}
+    elsewhere = {
+        "add_token",
+        "mark_lost",
+        "delete_expired",
+        "fold",
+        "secret",
+        "close",
+        "hear",
+        "tell",
+    }
     elsewhere |= {"watched_alerts", "recent_values", "find_event"}
     assert called == set(Store.__abstractmethods__) - elsewhere
     asked = [(name, thread) for name, thread in speaker.calls if name != "add_token"]

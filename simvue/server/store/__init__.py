@@ -9,11 +9,12 @@ write whose call has returned.  SQL stands only in this folder.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
 from simvue import wire
+from simvue.exception import StoreError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 """A run, folder, tag, alert, tenant, user with the members of its JSON form (wire.md section 8)."""
+
+
+NEWS_MAX: Final = 7_900
+"""Bytes of one piece of news: PostgreSQL takes 8,000."""
 
 
 class RunGone(Exception):
@@ -201,10 +206,28 @@ class Token:
 class Store(ABC):
     """All that the server remembers."""
 
+    shared = False
+    """Whether other servers may be there, which serve the same."""
+
     # ---- Life -------------------------------------------------------------------
     @abstractmethod
     def close(self) -> None:
         """Finish the writes in flight and release the data directory."""
+
+    # ---- News --------------------------------------------------------------------
+    @abstractmethod
+    def tell(self, news: str) -> None:
+        """Tell all other servers of this store *news*, at most NEWS_MAX bytes in ASCII.
+
+        Who does not listen, or is cut off just then, misses it.  Raises StoreError.
+        """
+
+    @abstractmethod
+    def hear(self, heard: Callable[[str], None]) -> None:
+        """Call *heard* with what other servers tell from now on, in a thread of the store's.
+
+        With an empty text after some of it may have been missed.
+        """
 
     # ---- Runs --------------------------------------------------------------------
     @abstractmethod
@@ -671,12 +694,36 @@ class Store(ABC):
         """Take back the token with that id; False if *user* (None: anybody) has none such."""
 
 
-def open_store(url: str) -> Store:
-    """Open the store at *url*: a directory (the embedded engine).
+def open_store(url: str, blobs: str | None = None) -> Store:
+    """Open the store at *url*: a directory (the embedded engine), or ``postgresql://...``.
 
-    Raises simvue.exception.StoreError with one clear sentence: another server owns it, it
-    is newer than this program, the disk is read-only.
+    What is too big for a database lies in *blobs*: a directory, or ``s3://...`` (blobs.py); by
+    default beside the embedded engine's database.  Raises simvue.exception.StoreError with one
+    clear sentence: another server owns it, it is newer than this program, the disk is read-only.
     """
+    from .blobs import open_blobs
+
+    if url.startswith(("postgresql:", "postgres:")):
+        try:
+            from .postgres import PostgresStore
+        except ModuleNotFoundError as error:
+            raise StoreError(
+                f"a store in PostgreSQL needs the package {error.name}: "
+                "`pip install 'simvue[scale]'`"
+            ) from None
+        if blobs is None:
+            raise StoreError(
+                "a store in PostgreSQL needs a place for what is big: --blobs s3://BUCKET, or a "
+                "directory that all its servers share"
+            )
+        return PostgresStore(url, open_blobs(blobs))
     from .sqlite import SQLiteStore
 
-    return SQLiteStore(url)
+    return SQLiteStore(url, blobs=None if blobs is None else open_blobs(blobs))
+
+
+def shown(url: str) -> str:
+    """Return *url* without its password."""
+    scheme, _, rest = url.rpartition("://")
+    credentials, at, place = rest.rpartition("@")
+    return f"{scheme}://{credentials.partition(':')[0]}{at}{place}" if at else url

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
-from collections.abc import Collection, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -28,6 +28,7 @@ from . import (
     conditions,
     parts,
 )
+from .connection import Connection, Row
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,7 +48,7 @@ _MEMBERS: Final = (
 
 
 def create(
-    connection: sqlite3.Connection, alert: Object, owner: str, deduplicate: bool, now: int
+    connection: Connection, alert: Object, owner: str, deduplicate: bool, now: int
 ) -> tuple[str, bool]:
     """Create *alert*; see Store.create_alert."""
     digest = hashlib.sha256(json.dumps(alert, sort_keys=True).encode()).digest()
@@ -59,9 +60,12 @@ def create(
         return str(alert_id), False
     columns = _columns(alert)
     if deduplicate:
-        same = " AND ".join(f"{name} IS ?" for name in _MEMBERS)
+        same = " AND ".join(
+            f"{name} IS NULL" if columns[name] is None else f"{name} = ?" for name in _MEMBERS
+        )
+        values = [columns[name] for name in _MEMBERS if columns[name] is not None]
         twin = connection.execute(
-            f"SELECT id FROM alert WHERE {same} ORDER BY key", [columns[name] for name in _MEMBERS]
+            f"SELECT id FROM alert WHERE {same} ORDER BY key", values
         ).fetchone()
         if twin is not None:
             return twin["id"], False
@@ -86,13 +90,13 @@ def _columns(alert: Object) -> Object:
     return columns
 
 
-def get(connection: sqlite3.Connection, alert: str) -> Object | None:
+def get(connection: Connection, alert: str) -> Object | None:
     """Return the alert object with id *alert*."""
     row = connection.execute("SELECT * FROM alert WHERE id = ?", (alert,)).fetchone()
     return None if row is None else _alert(row)
 
 
-def select(connection: sqlite3.Connection, query: Query) -> tuple[int, list[Object]]:
+def select(connection: Connection, query: Query) -> tuple[int, list[Object]]:
     """Return (total, the page's alert objects), oldest first unless *query* sorts."""
     ordering, order_values = conditions.order(conditions.ALERT, query, "alert.key")
     limit, limit_values = conditions.page(query)
@@ -103,7 +107,7 @@ def select(connection: sqlite3.Connection, query: Query) -> tuple[int, list[Obje
     return total[0], [_alert(row) for row in rows]
 
 
-def update(connection: sqlite3.Connection, alert: str, changes: Object) -> bool:
+def update(connection: Connection, alert: str, changes: Object) -> bool:
     """Apply *changes*; see Store.update_alert."""
     old = connection.execute("SELECT * FROM alert WHERE id = ?", (alert,)).fetchone()
     if old is None:
@@ -120,12 +124,12 @@ def update(connection: sqlite3.Connection, alert: str, changes: Object) -> bool:
     return True
 
 
-def delete(connection: sqlite3.Connection, alert: str) -> bool:
+def delete(connection: Connection, alert: str) -> bool:
     """Delete the alert, also from all runs; False if there is none."""
     return connection.execute("DELETE FROM alert WHERE id = ?", (alert,)).rowcount > 0
 
 
-def _alert(row: sqlite3.Row) -> Object:
+def _alert(row: Row) -> Object:
     return {
         "id": row["id"],
         "name": row["name"],
@@ -146,7 +150,7 @@ def _alert(row: sqlite3.Row) -> Object:
 # ---- Alerts of runs ---------------------------------------------------------------------
 
 
-def attach(connection: sqlite3.Connection, run: int, alerts: Iterable[str]) -> None:
+def attach(connection: Connection, run: int, alerts: Iterable[str]) -> None:
     """Attach *alerts*, in this order, to the run with key *run*, and no others.
 
     Those that were attached keep their status.  Raises NoSuchAlert.
@@ -166,22 +170,24 @@ def attach(connection: sqlite3.Connection, run: int, alerts: Iterable[str]) -> N
     )
     connection.executemany(
         "INSERT INTO run_alert (run, alert, place) VALUES (?, ?, ?) "
-        "ON CONFLICT DO UPDATE SET place = excluded.place",
+        "ON CONFLICT (run, alert) DO UPDATE SET place = excluded.place",
         [(run, key, place) for place, key in enumerate(keys)],
     )
 
 
-def of_run(connection: sqlite3.Connection, run: int) -> list[Object]:
-    """Return what is attached to the run with key *run*: ``{"alert": object, "status": ...}``."""
-    rows = connection.execute(
-        "SELECT alert.*, status FROM run_alert JOIN alert ON alert.key = alert "
-        "WHERE run = ? AND place IS NOT NULL ORDER BY place",
-        (run,),
-    )
-    return [{"alert": _alert(row), "status": row["status"]} for row in rows]
+def of_runs(connection: Connection, keys: Sequence[int]) -> Mapping[int, list[Object]]:
+    """Return what is attached to the runs with *keys*: ``{"alert": object, "status": ...}``."""
+    found: defaultdict[int, list[Object]] = defaultdict(list)
+    for row in connection.execute(
+        "SELECT alert.*, run, status FROM run_alert JOIN alert ON alert.key = alert "
+        f"WHERE run IN ({conditions.marks(keys)}) AND place IS NOT NULL ORDER BY place",
+        keys,
+    ):
+        found[row["run"]].append({"alert": _alert(row), "status": row["status"]})
+    return found
 
 
-def status(connection: sqlite3.Connection, alert: str, run: int) -> AlertStatus | None:
+def status(connection: Connection, alert: str, run: int) -> AlertStatus | None:
     """Return how *alert* stands on the run with key *run*; raises NoSuchAlert."""
     row = connection.execute(
         "SELECT status FROM run_alert WHERE run = ? AND alert = ?",
@@ -191,16 +197,14 @@ def status(connection: sqlite3.Connection, alert: str, run: int) -> AlertStatus 
     return found
 
 
-def set_status(
-    connection: sqlite3.Connection, alert: str, run: int, status: AlertStatus
-) -> str | None:
+def set_status(connection: Connection, alert: str, run: int, status: AlertStatus) -> str | None:
     """Note how *alert* stands on the run with key *run*; see Store.set_alert_status."""
     found = _find(connection, alert)
     place = (run, found["key"])
     if found["source"] == "user":
         connection.execute(
             "INSERT INTO run_alert (run, alert, status) VALUES (?, ?, ?) "
-            "ON CONFLICT DO UPDATE SET status = excluded.status",
+            "ON CONFLICT (run, alert) DO UPDATE SET status = excluded.status",
             (*place, status),
         )
     else:
@@ -218,10 +222,8 @@ def set_status(
     return reason
 
 
-def _find(connection: sqlite3.Connection, alert: str) -> sqlite3.Row:
-    row: sqlite3.Row | None = connection.execute(
-        "SELECT * FROM alert WHERE id = ?", (alert,)
-    ).fetchone()
+def _find(connection: Connection, alert: str) -> Row:
+    row: Row | None = connection.execute("SELECT * FROM alert WHERE id = ?", (alert,)).fetchone()
     if row is None:
         raise NoSuchAlert(alert)
     return row
@@ -230,7 +232,7 @@ def _find(connection: sqlite3.Connection, alert: str) -> sqlite3.Row:
 # ---- What rules look at -------------------------------------------------------------------
 
 
-def watched(connection: sqlite3.Connection, chosen: Collection[str] | None) -> list[Watched]:
+def watched(connection: Connection, chosen: Collection[str] | None) -> list[Watched]:
     """Return what is to be judged on the runs *chosen*; see Store.watched_alerts."""
     condition, values = "run.status IN ('created', 'running', 'lost')", []
     if chosen is not None:
@@ -254,7 +256,7 @@ def watched(connection: sqlite3.Connection, chosen: Collection[str] | None) -> l
 
 
 def recent(
-    connection: sqlite3.Connection, run: int, names: Sequence[str], window: int
+    connection: Connection, run: int, names: Sequence[str], window: int
 ) -> dict[str, NDArray[np.float64]]:
     """Return the values of *names* in the *window* up to the newest; see Store.recent_values."""
     starts: dict[str, int] = {}
@@ -286,12 +288,10 @@ def recent(
     return {name: np.concatenate(values) for name, values in found.items() if values}
 
 
-def find_event(
-    connection: sqlite3.Connection, run: int, pattern: str, after: int
-) -> tuple[bool, int]:
+def find_event(connection: Connection, run: int, pattern: str, after: int) -> tuple[bool, int]:
     """Look for *pattern* in the events stored behind *after*; see Store.find_event."""
     newest, found = connection.execute(
-        "SELECT max(key), max(instr(message, ?) > 0) FROM event WHERE run = ? AND key > ?",
+        "SELECT max(key), max(instr(message, ?)) FROM event WHERE run = ? AND key > ?",
         (pattern, run, after),
     ).fetchone()
     return bool(found), after if newest is None else newest

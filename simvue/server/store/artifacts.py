@@ -8,28 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
+from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from simvue import wire
 
 from . import Attached, IdTaken, Object, Query, blobs, conditions, runs
 from .attributes import flat, merged
+from .connection import Connection, Row
 
 # Registered, of no run, and never sent for so long: a spool that comes later registers anew.
 _PATIENCE_US: Final = 30 * 86_400 * 1_000_000
-_SELECT: Final = (
-    "SELECT artifact.*, storage.id AS storage_id, (SELECT json_group_array(run.id) "
-    "FROM run_artifact link JOIN run ON run.key = link.run WHERE link.artifact = artifact.key) "
-    "AS runs"
-)
+_SELECT: Final = "SELECT artifact.*, storage.id AS storage_id"
 _FROM: Final = "FROM artifact JOIN storage ON storage.key = artifact.storage"
 
 
-def create(
-    connection: sqlite3.Connection, artifact: Object, owner: str, now: int
-) -> tuple[str, bool]:
+def create(connection: Connection, artifact: Object, owner: str, now: int) -> tuple[str, bool]:
     """Register *artifact*; see Store.create_artifact."""
     digest = hashlib.sha256(json.dumps(artifact, sort_keys=True).encode()).digest()
     artifact_id = artifact.get("id") or wire.new_id()
@@ -52,7 +47,7 @@ def create(
         (artifact["checksum"], owner),
     ).fetchone()
     metadata = artifact.get("metadata") or {}
-    key = connection.execute(
+    key = connection.insert(
         "INSERT INTO artifact (id, owner, digest, name, original_path, size, mime_type, checksum, "
         "metadata, storage, blob, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
@@ -69,13 +64,12 @@ def create(
             blob and blob["blob"],
             now,
         ),
-    ).lastrowid
-    assert key is not None
+    )
     _set_attributes(connection, key, metadata)
     return artifact_id, blob is not None
 
 
-def update(connection: sqlite3.Connection, artifact: str, changes: Object) -> bool:
+def update(connection: Connection, artifact: str, changes: Object) -> bool:
     """Apply *changes*; see Store.update_artifact."""
     row = connection.execute("SELECT * FROM artifact WHERE id = ?", (artifact,)).fetchone()
     if row is None:
@@ -95,7 +89,7 @@ def update(connection: sqlite3.Connection, artifact: str, changes: Object) -> bo
     return True
 
 
-def _set_attributes(connection: sqlite3.Connection, key: int, metadata: Object) -> None:
+def _set_attributes(connection: Connection, key: int, metadata: Object) -> None:
     connection.execute("DELETE FROM attr WHERE artifact = ?", (key,))
     connection.executemany(
         "INSERT INTO attr (artifact, name, num, txt) VALUES (?, ?, ?, ?)",
@@ -103,12 +97,12 @@ def _set_attributes(connection: sqlite3.Connection, key: int, metadata: Object) 
     )
 
 
-def delete(connection: sqlite3.Connection, artifact: str) -> bool:
+def delete(connection: Connection, artifact: str) -> bool:
     """Delete the artifact, also from its runs; False if there is none."""
     return connection.execute("DELETE FROM artifact WHERE id = ?", (artifact,)).rowcount > 0
 
 
-def attach(connection: sqlite3.Connection, run: str, artifact: str, category: str) -> bool:
+def attach(connection: Connection, run: str, artifact: str, category: str) -> bool:
     """Attach the artifact to the run, or change its category there; see Store.attach_artifact."""
     key = runs.find(connection, run)
     row = connection.execute("SELECT key FROM artifact WHERE id = ?", (artifact,)).fetchone()
@@ -125,17 +119,27 @@ def attach(connection: sqlite3.Connection, run: str, artifact: str, category: st
 # ---- Bytes ----------------------------------------------------------------------------
 
 
-def begin(connection: sqlite3.Connection, artifact: str) -> tuple[str, str]:
+def begin(connection: Connection, artifact: str, now: int) -> tuple[str, str]:
     """Note a place for the bytes of *artifact* and return (place, checksum); raises KeyError."""
     row = connection.execute("SELECT checksum FROM artifact WHERE id = ?", (artifact,)).fetchone()
     if row is None:
         raise KeyError(artifact)
     place = blobs.new_place(row["checksum"])
-    connection.execute("INSERT INTO litter VALUES (?, 1)", (place,))
+    expect(connection, place, now)
     return place, row["checksum"]
 
 
-def keep(connection: sqlite3.Connection, artifact: str, place: str, size: int) -> None:
+def expect(connection: Connection, place: str, now: int) -> None:
+    """Note that something is about to be written at *place*."""
+    connection.execute("INSERT INTO litter VALUES (?, ?, ?)", (place, True, now))
+
+
+def spoil(connection: Connection, place: str) -> None:
+    """Note that nobody needs what was written at *place*."""
+    connection.execute("UPDATE litter SET busy = ? WHERE place = ?", (False, place))
+
+
+def keep(connection: Connection, artifact: str, place: str, size: int) -> None:
     """Give *artifact* the bytes at *place*, or equal ones that are there; raises KeyError."""
     row = connection.execute(
         "SELECT artifact.key, checksum, blob.key AS blob FROM artifact "
@@ -146,29 +150,29 @@ def keep(connection: sqlite3.Connection, artifact: str, place: str, size: int) -
         raise KeyError(artifact)
     blob = row["blob"]
     if blob is None:
-        blob = connection.execute(
+        blob = connection.insert(
             "INSERT INTO blob (checksum, size, place) VALUES (?, ?, ?)",
             (row["checksum"], size, place),
-        ).lastrowid
+        )
         connection.execute("DELETE FROM litter WHERE place = ?", (place,))
     else:
-        connection.execute("UPDATE litter SET busy = 0 WHERE place = ?", (place,))
+        spoil(connection, place)
     connection.execute("UPDATE artifact SET blob = ? WHERE key = ?", (blob, row["key"]))
 
 
-def litter(connection: sqlite3.Connection) -> list[str]:
+def litter(connection: Connection) -> list[str]:
     """Return the places that nobody needs."""
     return [row["place"] for row in connection.execute("SELECT place FROM litter WHERE NOT busy")]
 
 
-def forget(connection: sqlite3.Connection, places: Sequence[str]) -> None:
+def forget(connection: Connection, places: Sequence[str]) -> None:
     """Strike *places*, whose files are gone, off the litter."""
     connection.executemany("DELETE FROM litter WHERE place = ?", [(place,) for place in places])
 
 
-def recover(connection: sqlite3.Connection, now: int) -> None:
-    """Make litter of all that was being written, whose writer is dead; forget what nobody sends."""
-    connection.execute("UPDATE litter SET busy = 0 WHERE busy")
+def recover(connection: Connection, now: int, dead: int) -> None:
+    """Make litter of what was begun before *dead*, whose writer is; forget what nobody sends."""
+    connection.execute("UPDATE litter SET busy = ? WHERE busy AND since <= ?", (False, dead))
     connection.execute(
         "DELETE FROM artifact WHERE blob IS NULL AND created < ? "
         "AND NOT EXISTS (SELECT 1 FROM run_artifact WHERE artifact = artifact.key)",
@@ -176,7 +180,7 @@ def recover(connection: sqlite3.Connection, now: int) -> None:
     )
 
 
-def place(connection: sqlite3.Connection, artifact: str) -> tuple[str, int] | None:
+def place(connection: Connection, artifact: str) -> tuple[str, int] | None:
     """Return (place, size) of the artifact's bytes; None if there are none, or no artifact."""
     row = connection.execute(
         "SELECT place, blob.size FROM artifact JOIN blob ON blob.key = artifact.blob WHERE id = ?",
@@ -188,14 +192,14 @@ def place(connection: sqlite3.Connection, artifact: str) -> tuple[str, int] | No
 # ---- Reading ----------------------------------------------------------------------------
 
 
-def get(connection: sqlite3.Connection, artifact: str) -> Object | None:
+def get(connection: Connection, artifact: str) -> Object | None:
     """Return the artifact object with id *artifact*."""
     row = connection.execute(f"{_SELECT} {_FROM} WHERE artifact.id = ?", (artifact,)).fetchone()
-    return None if row is None else _object(row)
+    return None if row is None else _objects(connection, [row])[0]
 
 
 def select(
-    connection: sqlite3.Connection, query: Query, of_runs: Sequence[str], now: int
+    connection: Connection, query: Query, of_runs: Sequence[str], now: int
 ) -> tuple[int, list[Object]]:
     """Return (total, artifact objects), newest first unless *query* sorts; see Store."""
     condition, values = conditions.where(conditions.ARTIFACT, query.filters, "", now)
@@ -213,21 +217,22 @@ def select(
     rows = connection.execute(
         f"{_SELECT} {_FROM} WHERE {condition} ORDER BY {ordering} {limit}",
         [*values, *order_values, *limit_values],
-    )
-    return total, [_object(row) for row in rows]
+    ).fetchall()
+    return total, _objects(connection, rows)
 
 
-def of_run(connection: sqlite3.Connection, run: str) -> list[Object]:
+def of_run(connection: Connection, run: str) -> list[Object]:
     """Return the uploaded artifacts of *run* with their ``category``, oldest first."""
     rows = connection.execute(
         f"{_SELECT}, mine.category {_FROM} JOIN run_artifact mine ON mine.artifact = artifact.key "
         "WHERE mine.run = ? AND blob IS NOT NULL ORDER BY artifact.created, artifact.key",
         (runs.find(connection, run),),
-    )
-    return [{**_object(row), "category": row["category"]} for row in rows]
+    ).fetchall()
+    found = _objects(connection, rows)
+    return [{**one, "category": row["category"]} for one, row in zip(found, rows, strict=True)]
 
 
-def category(connection: sqlite3.Connection, run: str, artifact: str) -> str | None:
+def category(connection: Connection, run: str, artifact: str) -> str | None:
     """Return what the artifact is to the run; None if it is not attached to it."""
     row = connection.execute(
         "SELECT category FROM run_artifact JOIN artifact ON artifact.key = run_artifact.artifact "
@@ -237,7 +242,7 @@ def category(connection: sqlite3.Connection, run: str, artifact: str) -> str | N
     return None if row is None else row["category"]
 
 
-def lineage(connection: sqlite3.Connection, checksum: str) -> list[Attached]:
+def lineage(connection: Connection, checksum: str) -> list[Attached]:
     """Return every run that has bytes with this checksum, the first that had them first."""
     rows = connection.execute(
         "SELECT run.id AS run, run.name AS run_name, artifact.id AS artifact, "
@@ -250,18 +255,30 @@ def lineage(connection: sqlite3.Connection, checksum: str) -> list[Attached]:
     return [Attached(**dict(row)) for row in rows]
 
 
-def _object(row: sqlite3.Row) -> dict[str, Any]:
-    return {
-        "id": row["id"],
-        "name": row["name"],
-        "original_path": row["original_path"],
-        "size": row["size"],
-        "mime_type": row["mime_type"],
-        "checksum": row["checksum"],
-        "metadata": json.loads(row["metadata"]),
-        "created": wire.format_timestamp(row["created"]),
-        "uploaded": row["blob"] is not None,
-        "storage_id": row["storage_id"],
-        "user": row["owner"],
-        "runs": json.loads(row["runs"]),
-    }
+def _objects(connection: Connection, rows: Sequence[Row]) -> list[Object]:
+    """Return the artifact objects of *rows*; asks as often for many as for one."""
+    of_runs: defaultdict[int, list[str]] = defaultdict(list)
+    for some in conditions.slices([row["key"] for row in rows]):
+        for row in connection.execute(
+            "SELECT artifact, run.id FROM run_artifact link JOIN run ON run.key = link.run "
+            f"WHERE artifact IN ({conditions.marks(some)}) ORDER BY run.key",
+            some,
+        ):
+            of_runs[row["artifact"]].append(row["id"])
+    return [
+        {
+            "id": row["id"],
+            "name": row["name"],
+            "original_path": row["original_path"],
+            "size": row["size"],
+            "mime_type": row["mime_type"],
+            "checksum": row["checksum"],
+            "metadata": json.loads(row["metadata"]),
+            "created": wire.format_timestamp(row["created"]),
+            "uploaded": row["blob"] is not None,
+            "storage_id": row["storage_id"],
+            "user": row["owner"],
+            "runs": of_runs[row["key"]],
+        }
+        for row in rows
+    ]

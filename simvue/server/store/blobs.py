@@ -9,6 +9,9 @@ A file counts only if the database names its place.  The place is noted there as
 before the file is begun, and again when its blob is deleted; so whatever is interrupted,
 the next opening finds every file that nothing needs.  Because a new blob of the same content
 gets another place, removing a file never races with storing its content anew.
+
+Where several nodes serve one database, blobs are objects of an S3 store (objects.py), under
+the same places.
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ import hashlib
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import BinaryIO, Final
@@ -29,7 +33,7 @@ from . import ChecksumDiffers, NoSpace
 
 RESERVE: Final = 256 << 20
 """Bytes of the disk that artifacts leave free: rows of running simulations come first, and
-the database's log alone may take as much (commits.LOG_MAX)."""
+the database's log alone may take as much (log.LOG_MAX)."""
 
 SYNC_EVERY: Final = 32 << 20
 """Bytes of a blob that may wait to be on the disk: commits of rows wait behind them there, at
@@ -52,8 +56,22 @@ class Draft(ABC):
         """Forget what was written."""
 
 
+@dataclass(frozen=True)
+class Form:
+    """Where and how a client sends bytes past the server: a form, the file as its last part."""
+
+    url: str
+    fields: Mapping[str, str]
+
+
 class Blobs(ABC):
-    """Where blobs lie.  Calls block; they may come from any thread."""
+    """Where blobs lie.  Calls block, but not for ever; they may come from any thread.
+
+    OSErrors have a ``strerror`` that says what is wrong in words.
+    """
+
+    remote = False
+    """Whether they lie in a storage of their own, made for what is big."""
 
     @abstractmethod
     def draft(self, place: str) -> Draft:
@@ -61,7 +79,21 @@ class Blobs(ABC):
 
     @abstractmethod
     def open(self, place: str) -> BinaryIO:
-        """Open the blob at *place* to read from any offset.  Raises OSError."""
+        """Open the blob at *place* to read from any offset.
+
+        Raises FileNotFoundError if there is none, OSError.
+        """
+
+    @abstractmethod
+    def read(self, place: str, offset: int, size: int) -> bytes:
+        """Return *size* bytes of the blob at *place* from *offset*, fewer only at its end.
+
+        Raises FileNotFoundError if there is none, OSError.
+        """
+
+    @abstractmethod
+    def size(self, place: str) -> int:
+        """Return the size of the blob at *place*.  Raises FileNotFoundError, OSError."""
 
     @abstractmethod
     def remove(self, place: str) -> None:
@@ -71,6 +103,17 @@ class Blobs(ABC):
     def free(self) -> int:
         """Return how many bytes there is room for."""
 
+    @abstractmethod
+    def upload_form(self, place: str, checksum: str) -> Form | None:
+        """Return how a client may send the blob of this *checksum* itself; None: by the server.
+
+        Storages that know checksums refuse other bytes; older ones take them, and do not say so.
+        """
+
+    @abstractmethod
+    def download_url(self, place: str, media_type: str, disposition: str) -> str | None:
+        """Return where a client may fetch the blob itself, with these headers; None: from us."""
+
 
 def new_place(checksum: str) -> str:
     """Return a place that was never used, for content with this *checksum*."""
@@ -78,7 +121,19 @@ def new_place(checksum: str) -> str:
 
 
 def open_blobs(url: str) -> Blobs:
-    """Open the blobs at *url*: a directory, made when it is first written to."""
+    """Open the blobs at *url*: a directory, made when it is first written to, or an S3 bucket.
+
+    ``s3://BUCKET/PREFIX?endpoint=URL&region=NAME&ca=FILE&timeout=SECONDS``, all but the bucket
+    as need be.  Raises StoreError if it cannot work.
+    """
+    if url.startswith("s3:"):
+        try:
+            from .objects import open_bucket
+        except ModuleNotFoundError as error:
+            raise StoreError(
+                f"blobs in S3 need the package {error.name}: `pip install simvue[scale]`"
+            ) from None
+        return open_bucket(url)
     return FolderBlobs(Path(url))
 
 
@@ -104,6 +159,16 @@ class FolderBlobs(Blobs):
         """See Blobs."""
         return (self._directory / place).open("rb")
 
+    def read(self, place: str, offset: int, size: int) -> bytes:
+        """See Blobs."""
+        with self.open(place) as file:
+            file.seek(offset)
+            return file.read(size)
+
+    def size(self, place: str) -> int:
+        """See Blobs."""
+        return (self._directory / place).stat().st_size
+
     def remove(self, place: str) -> None:
         """See Blobs."""
         path = self._directory / place
@@ -113,6 +178,12 @@ class FolderBlobs(Blobs):
     def free(self) -> int:
         """See Blobs."""
         return shutil.disk_usage(self._directory.parent).free
+
+    def upload_form(self, place: str, checksum: str) -> None:
+        """See Blobs."""
+
+    def download_url(self, place: str, media_type: str, disposition: str) -> None:
+        """See Blobs."""
 
 
 class _FileDraft(Draft):

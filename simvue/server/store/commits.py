@@ -7,44 +7,30 @@
     thread  write(work) ──┘                    └── savepoint, work, rollback ─┘
 
 What arrives while a commit is in the disk's hands makes up the next one.  A write that
-fails takes back its own savepoint and nobody else's.  The write-ahead log is emptied by a
-second thread: a checkpoint of 64 MiB on the writer would stall one commit for 60-100 ms
-(measured).
+fails takes back its own savepoint and nobody else's.
 """
 
 from __future__ import annotations
 
-import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager
 from queue import Empty, SimpleQueue
 from typing import Any, Final, NamedTuple, TypeVar
 
 from simvue.exception import StoreError
 
-from . import Busy
+from .. import meters
+from .connection import Connection
 
 T = TypeVar("T")
-Work = Callable[[sqlite3.Connection], T]
-
-WAITING_MAX: Final = 256 << 20
-"""Bytes of decoded bodies that may wait for their commit: four of the largest bodies,
-or a second of the fastest disk; more would only be latency (chosen)."""
+Work = Callable[[Connection], T]
 
 # Writes in one transaction: enough to share an fsync, few enough that the first of them
 # does not wait for long (chosen).
-_BATCH_MAX = 256
-CHECKPOINT_AT: Final = 32 << 20
-"""Bytes written since the last checkpoint that start the next one (chosen: half of what was
-measured to stall)."""
-
-LOG_MAX: Final = 256 << 20
-"""Bytes of log at which the writer itself finishes a checkpoint, so that SQLite can begin the
-log anew; while others write, the second thread never quite reaches its end."""
-# A small write changes a few pages; it counts as four.
-_WRITE_COST = 4 * 16_384
+_BATCH_MAX: Final = 256
 
 
 class _Ticket(NamedTuple):
@@ -54,24 +40,25 @@ class _Ticket(NamedTuple):
 
 
 class Commits:
-    """The one writer of a database; *connect* opens a connection to it, used by any thread."""
+    """One writer.  *transaction* lends a connection and commits what was done with it.
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
-        self._connection = connect()
-        self._connect = connect
+    It is told how many writes that are and about how many bytes, and takes all back where it is
+    left by an exception; its own failures are of the kind *trouble*.
+    """
+
+    def __init__(
+        self,
+        transaction: Callable[[int, int], AbstractContextManager[Connection]],
+        trouble: type[Exception],
+    ) -> None:
+        self._transaction = transaction
+        self._trouble = trouble
         self._queue: SimpleQueue[_Ticket | None] = SimpleQueue()
+        meters.WRITES_WAITING.set_function(self._queue.qsize)
         self._lock = threading.Lock()
-        self._waiting = 0
         self._closed = False
-        self._logged = 0
-        self._checkpoint_due = threading.Event()
-        self._finish_log = False
-        self._threads = [
-            threading.Thread(target=self._serve, name="simvue-commits", daemon=True),
-            threading.Thread(target=self._checkpoint, name="simvue-checkpoints", daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._thread = threading.Thread(target=self._serve, name="simvue-commits", daemon=True)
+        self._thread.start()
 
     def write(self, work: Work[T], size: int = 0) -> T:
         """Run ``work(connection)`` inside a transaction, and return its result once committed.
@@ -88,33 +75,14 @@ class Commits:
         result: T = ticket.future.result()
         return result
 
-    @contextmanager
-    def room(self, size: int) -> Iterator[None]:
-        """Take room for *size* bytes that wait; raise Busy if there is none.
-
-        A body larger than all the room is let in when nothing else waits.
-        """
-        with self._lock:
-            if self._waiting and self._waiting + size > WAITING_MAX:
-                raise Busy(f"{self._waiting >> 20} MiB of bodies wait to be written")
-            self._waiting += size
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._waiting -= size
-
     def close(self) -> None:
-        """Finish what is queued and close the connection; write refuses from here on."""
+        """Finish what is queued; write refuses from here on."""
         with self._lock:
             if self._closed:
                 return
             self._closed = True
             self._queue.put(None)
-        self._threads[0].join()
-        self._checkpoint_due.set()
-        self._threads[1].join()
-        self._connection.close()
+        self._thread.join()
 
     # ---- The writer's thread ------------------------------------------------------
 
@@ -141,68 +109,48 @@ class Commits:
         return batch, True
 
     def _commit(self, batch: list[_Ticket]) -> None:
-        connection = self._connection
+        begun = time.perf_counter()
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            outcomes = [self._attempt(ticket.work) for ticket in batch]
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            with self._transaction(len(batch), sum(ticket.size for ticket in batch)) as connection:
+                outcomes = [self._attempt(connection, ticket.work) for ticket in batch]
+        except (self._trouble, StoreError) as error:
             for ticket in batch:
-                ticket.future.set_exception(_failure(error))
+                ticket.future.set_exception(failure(error))
             return
+        meters.COMMIT_SECONDS.observe(time.perf_counter() - begun)
+        meters.WRITES.inc(len(batch))
         for ticket, (result, refusal) in zip(batch, outcomes, strict=True):
             if refusal is None:
                 ticket.future.set_result(result)
             else:
                 ticket.future.set_exception(refusal)
-        self._logged += sum(ticket.size + _WRITE_COST for ticket in batch)
-        if self._finish_log:
-            self._finish_log = False
-            # The other thread has done nearly all of it: this is short.
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        elif self._logged >= CHECKPOINT_AT:
-            self._logged = 0
-            self._checkpoint_due.set()
 
-    def _attempt(self, work: Work[Any]) -> tuple[Any, Exception | None]:
-        connection = self._connection
+    def _attempt(self, connection: Connection, work: Work[Any]) -> tuple[Any, Exception | None]:
         connection.execute("SAVEPOINT write")
         try:
             result = work(connection)
         except Exception as error:
             # Whatever it is, it is raised in the caller's thread.
-            if not connection.in_transaction:
-                # SQLite itself took everything back (a full disk does that): all have failed.
-                raise sqlite3.OperationalError(str(error)) from error
-            connection.execute("ROLLBACK TO write")
-            connection.execute("RELEASE write")
-            return None, _failure(error) if isinstance(error, sqlite3.Error) else error
+            if not self._took_back(connection):
+                raise failure(error) from error
+            return None, failure(error) if isinstance(error, self._trouble) else error
         connection.execute("RELEASE write")
         return result, None
 
-    # ---- The thread of checkpoints --------------------------------------------------
-
-    def _checkpoint(self) -> None:
-        with closing(self._connect()) as connection:
-            page_size = connection.execute("PRAGMA page_size").fetchone()[0]
-            while True:
-                self._checkpoint_due.wait()
-                self._checkpoint_due.clear()
-                if self._closed:
-                    return
-                try:
-                    _, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-                except sqlite3.Error:
-                    # The log stays as it is and the next checkpoint tries again; a disk that
-                    # is full for good fails the writes, whose callers are told.
-                    continue
-                if pages * page_size > LOG_MAX:
-                    self._finish_log = True
+    def _took_back(self, connection: Connection) -> bool:
+        """Take back the last write; False if all are gone: a full disk makes an engine do that."""
+        try:
+            connection.execute("ROLLBACK TO write")
+            connection.execute("RELEASE write")
+        except self._trouble:
+            return False
+        return True
 
 
-def _failure(error: sqlite3.Error) -> StoreError:
-    failure = StoreError(f"the store cannot be written: {error}")
-    failure.__cause__ = error
-    return failure
+def failure(error: Exception) -> StoreError:
+    """Return *error* as the store's own."""
+    if isinstance(error, StoreError):
+        return error
+    failed = StoreError(f"the store cannot be written: {error}")
+    failed.__cause__ = error
+    return failed

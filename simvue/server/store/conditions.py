@@ -5,14 +5,21 @@ Values always travel as parameters; what stands in the SQL comes from the tables
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from . import Filter, Query
 from .attributes import TEXT_SIZE_MAX
 
 _COMPARISONS: Final = ("==", "!=", "<", "<=", ">", ">=")
+T = TypeVar("T")
+
+ALL: Final = 2**62
+"""More than there can be of anything: the LIMIT of who sets none."""
+
+# As many parameters as any SQLite takes in a statement, and some more (999).
+_KEYS_MAX: Final = 900
 _AGE_UNITS: Final = {"h": 3_600, "d": 86_400, "y": 365 * 86_400}
 _SUMMARIES: Final = {
     "count": "count",
@@ -98,7 +105,7 @@ def _plain(table: str, name: str) -> Subject:
 
 ALERT: Final = _plain("alert", "name")
 TENANT: Final = _plain("tenant", "name")
-USER: Final = _plain("user", "username")
+USER: Final = _plain('"user"', "username")
 TOKEN: Final = _plain("token", "name")
 
 # What a run is asked about the alerts that it has.
@@ -120,7 +127,7 @@ def where(subject: Subject, filters: Sequence[Filter], user: str, now: int) -> C
         for item, before in zip(filters, [None, *filters], strict=False)
     ]
     if not clauses:
-        return "1", []
+        return "TRUE", []
     return (
         " AND ".join(f"({sql})" for sql, _ in clauses),
         [value for _, values in clauses for value in values],
@@ -131,15 +138,28 @@ def order(subject: Subject, query: Query, default: str) -> Clause:
     """Translate the sorting of *query* into ORDER BY; what lacks a column comes last."""
     parts, values = [], []
     for column, descending in query.sorting:
-        sql, given = _sort_column(subject, column)
-        parts.append(f"({sql}) IS NULL, ({sql}) {'DESC' if descending else 'ASC'}")
-        values += given * 2
+        keys, given = _sort_column(subject, column)
+        direction = "DESC" if descending else "ASC"
+        lacks = " AND ".join(f"({key}) IS NULL" for key in keys)
+        parts += [lacks, *(f"({key}) {direction}" for key in keys)]
+        values += given * (2 * len(keys))
     return ", ".join([*parts, default]), values
 
 
 def page(query: Query) -> Clause:
     """Translate offset and page size into LIMIT."""
-    return "LIMIT ? OFFSET ?", [-1 if query.count is None else query.count, query.start]
+    return "LIMIT ? OFFSET ?", [ALL if query.count is None else query.count, query.start]
+
+
+def marks(values: Sequence[Any]) -> str:
+    """Return a mark for each of *values*, which is what stands in ``IN (...)``."""
+    return ", ".join("?" * len(values)) or "NULL"
+
+
+def slices(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Yield *rows* in slices, of each of which the keys fit into one statement."""
+    for first in range(0, len(rows), _KEYS_MAX):
+        yield rows[first : first + _KEYS_MAX]
 
 
 def _condition(
@@ -189,7 +209,7 @@ def _text_condition(column: str, item: Filter, value: str) -> Clause:
     if item.op == "==":
         return f"{column} = ?", [value]
     if item.op == "!=":
-        return f"{column} IS NOT ?", [value]
+        return f"{column} IS NULL OR {column} != ?", [value]
     if item.op == "contains":
         return f"instr({column}, ?) > 0", [value]
     if item.op == "not contains":
@@ -254,25 +274,26 @@ def _number(text: str) -> float | None:
     return number if number == number else None
 
 
-def _sort_column(subject: Subject, column: str) -> Clause:
+def _sort_column(subject: Subject, column: str) -> tuple[list[str], list[Any]]:
+    """Return what to sort by, the most important first, and the parameters of each."""
     if column in subject.sortable:
-        return subject.sortable[column], []
+        return [subject.sortable[column]], []
     table = subject.table
     if column.startswith(subject.families):
-        return (
-            f"SELECT coalesce(num, txt) FROM attr WHERE attr.{table} = {table}.key AND name = ?",
-            [column],
-        )
+        found = f"FROM attr WHERE attr.{table} = {table}.key AND name = ?"
+        # Numbers before texts: the two do not compare.
+        keys = [f"SELECT num IS NULL {found}", f"SELECT num {found}", f"SELECT txt {found}"]
+        return keys, [column]
     if column.startswith("metrics.") and subject is RUN:
         name = column.removeprefix("metrics.")
         last = "SELECT last FROM metric WHERE metric.run = run.key AND name = ?"
         stem, _, summary = name.rpartition(".")
         if summary not in _SUMMARIES:
-            return last, [name]
+            return [last], [name]
         # A metric may well be called "loss.max"; the summary of "loss" is asked for first.
-        return (
+        key = (
             f"coalesce((SELECT {_SUMMARIES[summary]} FROM metric WHERE metric.run = run.key "
-            f"AND name = ?), ({last}))",
-            [stem, name],
+            f"AND name = ?), ({last}))"
         )
-    raise ValueError(f"{table}s cannot be sorted by {column!r}")
+        return [key], [stem, name]
+    raise ValueError(f"""{table.strip('"')}s cannot be sorted by {column!r}""")

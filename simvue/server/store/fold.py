@@ -19,7 +19,7 @@ that are large enough get parents (parents.py).  What is due, and when, says fol
 
 from __future__ import annotations
 
-import sqlite3
+import json
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -31,6 +31,7 @@ from simvue.exception import StoreError
 from . import cells, columns, parts
 from .buckets import Axis, Buckets, floats
 from .cells import AXES
+from .connection import Connection
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -90,15 +91,13 @@ def full_rows(metrics: int) -> int:
     return max(1, min(ROWS, POINTS // max(1, metrics)))
 
 
-def width(connection: sqlite3.Connection, shape: int) -> int:
+def width(connection: Connection, shape: int) -> int:
     """Return how many metrics the rows of *shape* have."""
-    row = connection.execute(
-        "SELECT json_array_length(names) FROM shape WHERE key = ?", (shape,)
-    ).fetchone()
-    return int(row[0])
+    row = connection.execute("SELECT names FROM shape WHERE key = ?", (shape,)).fetchone()
+    return len(json.loads(row["names"]))
 
 
-def take(connection: sqlite3.Connection, due: Due) -> Slice | None:
+def take(connection: Connection, due: Due) -> Slice | None:
     """Read the next bodies that are *due*, and the small folds that they belong to."""
     run = connection.execute(
         "SELECT id FROM shape JOIN run ON run.key = run WHERE shape.key = ?", (due.shape,)
@@ -126,7 +125,7 @@ def take(connection: sqlite3.Connection, due: Due) -> Slice | None:
         return None
     for fold in connection.execute(
         "SELECT key, writer, -1 AS rank, rows FROM fold WHERE shape = ? AND parent IS NULL "
-        "AND level = 0 AND writer = ? AND sealed = 0 ORDER BY rows",
+        "AND level = 0 AND writer = ? AND NOT sealed ORDER BY rows",
         due,
     ):
         if fold["rows"] > rows:
@@ -202,7 +201,7 @@ def bits(ascending: Sequence[bool]) -> int:
     return sum(1 << place for place, holds in enumerate(ascending) if holds)
 
 
-def replace(connection: sqlite3.Connection, found: Slice, folded: Sequence[Folded]) -> None:
+def replace(connection: Connection, found: Slice, folded: Sequence[Folded]) -> None:
     """Put *folded* in the place of what *found* holds; nothing if its run is gone."""
     if not lives(connection, found.run, found.due.shape):
         return
@@ -220,13 +219,10 @@ def replace(connection: sqlite3.Connection, found: Slice, folded: Sequence[Folde
         insert(connection, fold)
 
 
-def insert(connection: sqlite3.Connection, fold: Folded) -> int:
+def insert(connection: Connection, fold: Folded) -> int:
     """Write *fold* with its chunks; return its key."""
     marks = ", ".join("?" * len(fold.columns))
-    key = connection.execute(
-        f"INSERT INTO fold ({_COLUMNS}) VALUES ({marks})", fold.columns
-    ).lastrowid
-    assert key is not None
+    key = connection.insert(f"INSERT INTO fold ({_COLUMNS}) VALUES ({marks})", fold.columns)
     connection.executemany(
         "INSERT INTO chunk (fold, metric, cells, rows) VALUES (?, ?, ?, ?)",
         [(key, metric, *chunk) for metric, chunk in enumerate(fold.chunks)],
@@ -234,7 +230,7 @@ def insert(connection: sqlite3.Connection, fold: Folded) -> int:
     return key
 
 
-def lives(connection: sqlite3.Connection, run: str, shape: int) -> bool:
+def lives(connection: Connection, run: str, shape: int) -> bool:
     """Tell whether *shape* is still that of *run*: by its id, for keys come back and ids never."""
     return (
         connection.execute(

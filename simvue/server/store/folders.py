@@ -6,14 +6,15 @@ A folder exists with all its parents up to ``/``; a tag exists as soon as anythi
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from simvue import wire
 
 from . import Object, Query, conditions
 from .attributes import flat, merged
+from .connection import Connection, Row
 
 # What official clients show for a tag that nobody gave a colour.
 _COLOUR: Final = "#808080"
@@ -21,7 +22,7 @@ _COLOUR: Final = "#808080"
 # ---- Folders ------------------------------------------------------------------------
 
 
-def ensure(connection: sqlite3.Connection, path: str, now: int) -> int:
+def ensure(connection: Connection, path: str, now: int) -> int:
     """Return the key of the folder at *path*, making it and its parents where they lack."""
     if not path.startswith("/"):
         raise ValueError(f"folder {path!r} must begin with /")
@@ -36,15 +37,15 @@ def ensure(connection: sqlite3.Connection, path: str, now: int) -> int:
         path = path.rpartition("/")[0] or "/"
     key: int | None = row["key"] if row else None
     for path in reversed(lacking):
-        key = connection.execute(
+        key = connection.insert(
             "INSERT INTO folder (id, path, created, modified) VALUES (?, ?, ?, ?)",
             (wire.new_id(), path, now, now),
-        ).lastrowid
+        )
     assert key is not None
     return key
 
 
-def create(connection: sqlite3.Connection, folder: Object, now: int) -> tuple[str, bool]:
+def create(connection: Connection, folder: Object, now: int) -> tuple[str, bool]:
     """Create the folder; see Store.create_folder."""
     row = connection.execute("SELECT id FROM folder WHERE path = ?", (folder["path"],)).fetchone()
     if row is not None:
@@ -55,20 +56,20 @@ def create(connection: sqlite3.Connection, folder: Object, now: int) -> tuple[st
     return folder_id, True
 
 
-def get(connection: sqlite3.Connection, folder: str) -> Object | None:
+def get(connection: Connection, folder: str) -> Object | None:
     """Return the folder object with id *folder*."""
     row = connection.execute("SELECT * FROM folder WHERE id = ?", (folder,)).fetchone()
-    return None if row is None else _folder(connection, row)
+    return None if row is None else _folders(connection, [row])[0]
 
 
-def select(connection: sqlite3.Connection, query: Query, now: int) -> tuple[int, list[Object]]:
+def select(connection: Connection, query: Query, now: int) -> tuple[int, list[Object]]:
     """Return (total, the page's folder objects), newest first unless *query* sorts."""
     newest = "folder.created DESC, folder.key DESC"
     total, rows = _select(connection, conditions.FOLDER, query, newest, now)
-    return total, [_folder(connection, row) for row in rows]
+    return total, [one for some in conditions.slices(rows) for one in _folders(connection, some)]
 
 
-def update(connection: sqlite3.Connection, folder: str, changes: Object, now: int) -> bool:
+def update(connection: Connection, folder: str, changes: Object, now: int) -> bool:
     """Apply *changes*; see Store.update_folder."""
     old = connection.execute("SELECT * FROM folder WHERE id = ?", (folder,)).fetchone()
     if old is None:
@@ -92,7 +93,7 @@ def update(connection: sqlite3.Connection, folder: str, changes: Object, now: in
 
 
 def contents(
-    connection: sqlite3.Connection, folder: str, recursive: bool
+    connection: Connection, folder: str, recursive: bool
 ) -> tuple[str, list[str], list[str]]:
     """Return the path, and the ids of the folders below *folder* and of the runs in it.
 
@@ -118,34 +119,44 @@ def contents(
     return path, [item["id"] for item in below], [item["id"] for item in runs]
 
 
-def delete(connection: sqlite3.Connection, folders: Iterable[str]) -> None:
+def delete(connection: Connection, folders: Iterable[str]) -> None:
     """Delete *folders*, which hold no runs any more."""
     connection.executemany("DELETE FROM folder WHERE id = ?", [(folder,) for folder in folders])
 
 
-def _folder(connection: sqlite3.Connection, row: sqlite3.Row) -> Object:
-    runs = connection.execute("SELECT count(*) FROM run WHERE folder = ?", (row["key"],))
-    return {
-        "id": row["id"],
-        "path": row["path"],
-        "name": row["name"],
-        "description": row["description"],
-        "created": wire.format_timestamp(row["created"]),
-        "modified": wire.format_timestamp(row["modified"]),
-        "ttl": row["ttl"],
-        "starred": bool(row["starred"]),
-        "tags": tags_of(connection, "folder", row["key"]),
-        "metadata": json.loads(row["metadata"]),
-        "runs": runs.fetchone()[0],
-    }
+def _folders(connection: Connection, rows: Sequence[Row]) -> list[Object]:
+    """Return the folder objects of *rows*; asks as often for many as for one."""
+    keys = [row["key"] for row in rows]
+    tags = tags_of(connection, "folder", keys)
+    runs = dict(
+        connection.execute(
+            f"SELECT folder, count(*) FROM run WHERE folder IN ({conditions.marks(keys)}) "
+            "GROUP BY folder",
+            keys,
+        ).fetchall()
+    )
+    return [
+        {
+            "id": row["id"],
+            "path": row["path"],
+            "name": row["name"],
+            "description": row["description"],
+            "created": wire.format_timestamp(row["created"]),
+            "modified": wire.format_timestamp(row["modified"]),
+            "ttl": row["ttl"],
+            "starred": bool(row["starred"]),
+            "tags": tags[row["key"]],
+            "metadata": json.loads(row["metadata"]),
+            "runs": runs.get(row["key"], 0),
+        }
+        for row in rows
+    ]
 
 
 # ---- Tags -----------------------------------------------------------------------------
 
 
-def set_tags(
-    connection: sqlite3.Connection, table: str, key: int, tags: Iterable[str], now: int
-) -> None:
+def set_tags(connection: Connection, table: str, key: int, tags: Iterable[str], now: int) -> None:
     """Give the run or folder (*table*) with *key* these *tags*, in this order, and no others."""
     connection.execute(f"DELETE FROM {table}_tag WHERE {table} = ?", (key,))
     for place, name in enumerate(dict.fromkeys(tags)):
@@ -155,17 +166,20 @@ def set_tags(
         )
 
 
-def tags_of(connection: sqlite3.Connection, table: str, key: int) -> list[str]:
-    """Return the tags of the run or folder (*table*) with *key*."""
-    rows = connection.execute(
-        f"SELECT tag.name FROM {table}_tag link JOIN tag ON tag.key = link.tag "
-        f"WHERE link.{table} = ? ORDER BY link.place",
-        (key,),
-    )
-    return [row["name"] for row in rows]
+def tags_of(connection: Connection, table: str, keys: Sequence[int]) -> Mapping[int, list[str]]:
+    """Return the tags of the runs or folders (*table*) with *keys*, by key."""
+    found: defaultdict[int, list[str]] = defaultdict(list)
+    for row in connection.execute(
+        f"SELECT link.{table} AS owner, tag.name FROM {table}_tag link "
+        f"JOIN tag ON tag.key = link.tag WHERE link.{table} IN ({conditions.marks(keys)}) "
+        "ORDER BY link.place",
+        keys,
+    ):
+        found[row["owner"]].append(row["name"])
+    return found
 
 
-def create_tag(connection: sqlite3.Connection, tag: Object, now: int) -> tuple[str, bool]:
+def create_tag(connection: Connection, tag: Object, now: int) -> tuple[str, bool]:
     """Create the tag by name; see Store.create_tag."""
     row = connection.execute("SELECT id FROM tag WHERE name = ?", (tag["name"],)).fetchone()
     if row is not None:
@@ -178,19 +192,19 @@ def create_tag(connection: sqlite3.Connection, tag: Object, now: int) -> tuple[s
     return tag_id, True
 
 
-def get_tag(connection: sqlite3.Connection, tag: str) -> Object | None:
+def get_tag(connection: Connection, tag: str) -> Object | None:
     """Return the tag object with id *tag*."""
     row = connection.execute("SELECT * FROM tag WHERE id = ?", (tag,)).fetchone()
     return None if row is None else _tag(row)
 
 
-def select_tags(connection: sqlite3.Connection, query: Query, now: int) -> tuple[int, list[Object]]:
+def select_tags(connection: Connection, query: Query, now: int) -> tuple[int, list[Object]]:
     """Return (total, the page's tag objects), by name unless *query* sorts."""
     total, rows = _select(connection, conditions.TAG, query, "tag.name", now)
     return total, [_tag(row) for row in rows]
 
 
-def update_tag(connection: sqlite3.Connection, tag: str, changes: Object) -> bool:
+def update_tag(connection: Connection, tag: str, changes: Object) -> bool:
     """Apply *changes*; see Store.update_tag.  Raises ValueError if the new name is taken."""
     row = connection.execute("SELECT key FROM tag WHERE id = ?", (tag,)).fetchone()
     if row is None:
@@ -210,12 +224,12 @@ def update_tag(connection: sqlite3.Connection, tag: str, changes: Object) -> boo
     return True
 
 
-def delete_tag(connection: sqlite3.Connection, tag: str) -> bool:
+def delete_tag(connection: Connection, tag: str) -> bool:
     """Delete the tag, also from all that carries it; False if there is none."""
     return connection.execute("DELETE FROM tag WHERE id = ?", (tag,)).rowcount > 0
 
 
-def _tag(row: sqlite3.Row) -> Object:
+def _tag(row: Row) -> Object:
     return {
         "id": row["id"],
         "name": row["name"],
@@ -226,12 +240,12 @@ def _tag(row: sqlite3.Row) -> Object:
 
 
 def _select(
-    connection: sqlite3.Connection,
+    connection: Connection,
     subject: conditions.Subject,
     query: Query,
     default: str,
     now: int,
-) -> tuple[int, list[sqlite3.Row]]:
+) -> tuple[int, list[Row]]:
     condition, values = conditions.where(subject, query.filters, "", now)
     ordering, order_values = conditions.order(subject, query, default)
     limit, limit_values = conditions.page(query)
@@ -245,7 +259,7 @@ def _select(
     return total, rows
 
 
-def _write(connection: sqlite3.Connection, table: str, key: int, columns: dict[str, Any]) -> None:
+def _write(connection: Connection, table: str, key: int, columns: dict[str, Any]) -> None:
     connection.execute(
         f"UPDATE {table} SET {', '.join(f'{name} = ?' for name in columns)} WHERE key = ?",
         [*columns.values(), key],

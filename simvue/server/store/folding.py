@@ -6,7 +6,6 @@ renewed in the transaction of each step, so of several servers on one store one 
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections import defaultdict
 from collections.abc import Callable
@@ -17,8 +16,10 @@ from typing import Final
 from simvue import wire
 from simvue.exception import StoreError
 
-from . import fold, leases, parents
+from . import fold, parents
+from .connection import Connection
 from .fold import Due
+from .leases import Lease
 
 BODIES: Final = 256
 """Bodies that are due however small they are: reading them takes 36 microseconds each."""
@@ -29,10 +30,6 @@ IDLE_S: Final = 120.0
 # Less than this is as quick to read as it lies, and smaller: a chunk has a head (measured).
 _SMALL_ROWS: Final = 1024
 _SMALL_BODIES: Final = 8
-
-LEASE: Final = "fold"
-LEASE_S: Final = 30.0
-"""A step takes a tenth of a second; who is silent for so long is dead, or as good as (chosen)."""
 
 
 @dataclass
@@ -55,7 +52,7 @@ class Backlog:
         self._folded: set[Due] = set()
         self._newest = 0
 
-    def due(self, connection: sqlite3.Connection, now: float) -> list[Due]:
+    def due(self, connection: Connection, now: float) -> list[Due]:
         """Return what is to be folded, once for each step that it takes."""
         for row in connection.execute(
             "SELECT shape, writer, count(*) AS bodies, sum(rows) AS rows, max(key) AS newest "
@@ -88,9 +85,7 @@ class Backlog:
                 self.forget(due)
         return found
 
-    def _steps(
-        self, connection: sqlite3.Connection, due: Due, waiting: _Waiting, rests: bool
-    ) -> int:
+    def _steps(self, connection: Connection, due: Due, waiting: _Waiting, rests: bool) -> int:
         run = connection.execute(
             "SELECT status FROM shape JOIN run ON run.key = run WHERE shape.key = ?", (due.shape,)
         ).fetchone()
@@ -120,18 +115,16 @@ class Folding:
 
     def __init__(
         self,
-        reading: Callable[[], AbstractContextManager[sqlite3.Connection]],
-        write: Callable[[Callable[[sqlite3.Connection], bool], int], bool],
+        reading: Callable[[], AbstractContextManager[Connection]],
+        write: Callable[[Callable[[Connection], bool], int], bool],
         clock: Callable[[], float],
     ) -> None:
         self._reading = reading
-        self._write = write
         self._clock = clock
-        self._holder = wire.new_id()
+        self._lease = Lease("fold", write, clock)
         self._lock = threading.Lock()
         self._backlog = Backlog()
         self._due: list[Due] = []
-        self._until = 0.0
         self._orphans: list[Due] | None = None
 
     def step(self) -> bool:
@@ -150,7 +143,7 @@ class Folding:
             if not (self._orphans or self._due):
                 return False
             # Before the work, so that two who have a lease in turn do not work in vain.
-            if self._clock() > self._until - LEASE_S / 2 and not self._commit(lambda _: None, 0):
+            if not self._lease.held():
                 return False
             return self._raise(self._orphans) if self._orphans else self._fold(self._orphans)
 
@@ -166,7 +159,7 @@ class Folding:
             self._backlog.forget(due)
             return True
         folded = fold.encode(found)
-        if not self._commit(
+        if not self._lease.commit(
             lambda connection: fold.replace(connection, found, folded),
             sum(one.size for one in folded),
         ):
@@ -183,19 +176,6 @@ class Folding:
             return True
         # Their parent may have siblings now.
         waiting.append(due)
-        return self._commit(
+        return self._lease.commit(
             lambda connection: parents.adopt(connection, due, found), found.parent.size
         )
-
-    def _commit(self, work: Callable[[sqlite3.Connection], None], size: int) -> bool:
-        """Do *work* in a transaction in which the lease is ours; False if it is not."""
-
-        def leased(connection: sqlite3.Connection) -> bool:
-            now = self._clock()
-            if not leases.hold(connection, LEASE, self._holder, now, now + LEASE_S):
-                return False
-            self._until = now + LEASE_S
-            work(connection)
-            return True
-
-        return self._write(leased, size)

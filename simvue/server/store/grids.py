@@ -7,7 +7,7 @@ those of metrics do, and are stored once.
 from __future__ import annotations
 
 import json
-import sqlite3
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -16,12 +16,13 @@ import zstandard
 from simvue import wire
 
 from . import Object, Span, Stored, Tensor, rows, runs
+from .connection import Connection, Row
 
 # Arrays deleted in one transaction: some 25 MiB of the largest (chosen).
 _SWEEP_MAX: Final = 64
 
 
-def create(connection: sqlite3.Connection, grid: Object, owner: str, now: int) -> str:
+def create(connection: Connection, grid: Object, owner: str, now: int) -> str:
     """Create a grid and return its id; names may repeat."""
     grid_id = wire.new_id()
     connection.execute(
@@ -38,13 +39,13 @@ def create(connection: sqlite3.Connection, grid: Object, owner: str, now: int) -
     return grid_id
 
 
-def get(connection: sqlite3.Connection, grid: str) -> Object | None:
+def get(connection: Connection, grid: str) -> Object | None:
     """Return the grid object with id *grid*."""
     row = connection.execute("SELECT * FROM grid WHERE id = ?", (grid,)).fetchone()
     return None if row is None else _object(row)
 
 
-def select(connection: sqlite3.Connection, start: int, count: int) -> tuple[int, list[Object]]:
+def select(connection: Connection, start: int, count: int) -> tuple[int, list[Object]]:
     """Return (total, grid objects of the page), newest first."""
     total = connection.execute("SELECT count(*) FROM grid").fetchone()[0]
     found = connection.execute(
@@ -53,7 +54,7 @@ def select(connection: sqlite3.Connection, start: int, count: int) -> tuple[int,
     return total, [_object(row) for row in found]
 
 
-def delete(connection: sqlite3.Connection, grid: str) -> bool:
+def delete(connection: Connection, grid: str) -> bool:
     """Delete the grid; False if there is none, ValueError if a run uses it."""
     row = connection.execute(
         "SELECT key, EXISTS (SELECT 1 FROM field WHERE grid = grid.key) AS used "
@@ -68,7 +69,7 @@ def delete(connection: sqlite3.Connection, grid: str) -> bool:
     return True
 
 
-def _object(row: sqlite3.Row) -> dict[str, Any]:
+def _object(row: Row) -> dict[str, Any]:
     return {
         "id": row["id"],
         "name": row["name"],
@@ -82,7 +83,7 @@ def _object(row: sqlite3.Row) -> dict[str, Any]:
 # ---- Fields -----------------------------------------------------------------------------
 
 
-def attach(connection: sqlite3.Connection, run: str, grid: str, name: str) -> bool:
+def attach(connection: Connection, run: str, grid: str, name: str) -> bool:
     """Say that the run logs the metric *name* on *grid*; False if there is no such grid.
 
     Raises NoSuchRun, RunGone.
@@ -95,7 +96,7 @@ def attach(connection: sqlite3.Connection, run: str, grid: str, name: str) -> bo
     return True
 
 
-def of_run(connection: sqlite3.Connection, run: str) -> list[Object]:
+def of_run(connection: Connection, run: str) -> list[Object]:
     """Return the grids of the run, each with the ``metric`` that is logged on it."""
     found = connection.execute(
         "SELECT grid.*, field.name AS metric FROM field JOIN grid ON grid.key = field.grid "
@@ -105,18 +106,16 @@ def of_run(connection: sqlite3.Connection, run: str) -> list[Object]:
     return [{**_object(row), "metric": row["metric"]} for row in found]
 
 
-def _field(connection: sqlite3.Connection, run: int, name: str, grid: int) -> int:
+def _field(connection: Connection, run: int, name: str, grid: int) -> int:
     row = connection.execute(
         "SELECT key FROM field WHERE run = ? AND name = ? AND grid = ?", (run, name, grid)
     ).fetchone()
     if row is not None:
         found: int = row["key"]
         return found
-    key = connection.execute(
+    return connection.insert(
         "INSERT INTO field (run, name, grid) VALUES (?, ?, ?)", (run, name, grid)
-    ).lastrowid
-    assert key is not None
-    return key
+    )
 
 
 # ---- Arrays -----------------------------------------------------------------------------
@@ -131,7 +130,7 @@ def compress(tensor: Tensor) -> bytes:
 
 
 def add(
-    connection: sqlite3.Connection,
+    connection: Connection,
     run: str,
     tensors: Sequence[Tensor],
     data: Sequence[bytes],
@@ -170,7 +169,7 @@ def add(
             (
                 fields[tensor.name, tensor.grid],
                 tensor.step,
-                tensor.time,
+                None if math.isnan(tensor.time) else tensor.time,
                 tensor.timestamp,
                 tensor.dtype,
                 json.dumps(tensor.shape),
@@ -183,21 +182,21 @@ def add(
     return Stored(sum(end - first for first, end in gaps), abort)
 
 
-def _shape(connection: sqlite3.Connection, grid: str, place: int) -> tuple[int, list[int]]:
+def _shape(connection: Connection, grid: str, place: int) -> tuple[int, list[int]]:
     row = connection.execute("SELECT key, grid FROM grid WHERE id = ?", (grid,)).fetchone()
     if row is None:
         raise ValueError(f"row {place}: there is no grid {grid}")
     return row["key"], [len(axis) for axis in reversed(json.loads(row["grid"]))]
 
 
-def values(connection: sqlite3.Connection, run: str, name: str, step: int | None) -> Tensor | None:
+def values(connection: Connection, run: str, name: str, step: int | None) -> Tensor | None:
     """Return the array of a metric at *step*, by default at its last; see Store.tensor."""
     row = connection.execute(
         "SELECT tensor.*, grid.id AS grid FROM field JOIN tensor ON tensor.field = field.key "
         "JOIN grid ON grid.key = field.grid "
-        "WHERE field.run = ? AND field.name = ? AND (? IS NULL OR step = ?) "
+        f"WHERE field.run = ? AND field.name = ? {'' if step is None else 'AND step = ?'} "
         "ORDER BY step DESC, timestamp DESC, tensor.key DESC LIMIT 1",
-        (runs.find(connection, run), name, step, step),
+        [runs.find(connection, run), name, *([] if step is None else [step])],
     ).fetchone()
     if row is None:
         return None
@@ -214,7 +213,7 @@ def values(connection: sqlite3.Connection, run: str, name: str, step: int | None
     )
 
 
-def span(connection: sqlite3.Connection, run: str, name: str) -> Object | None:
+def span(connection: Connection, run: str, name: str) -> Object | None:
     """Return count and least and greatest step, time and timestamp of a metric's arrays."""
     row = connection.execute(
         "SELECT count(*) AS count, min(step) AS min_step, max(step) AS max_step, "
@@ -227,7 +226,7 @@ def span(connection: sqlite3.Connection, run: str, name: str) -> Object | None:
     return dict(row) if row["count"] else None
 
 
-def sweep(connection: sqlite3.Connection) -> bool:
+def sweep(connection: Connection) -> bool:
     """Delete a slice of the arrays of deleted runs; True if more is left."""
     found = connection.execute(
         "SELECT tensor.key FROM field JOIN tensor ON tensor.field = field.key "

@@ -12,13 +12,13 @@ and a fold whose parent is not there yet is read for itself.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from . import cells, fold
 from .buckets import Buckets
 from .cells import AXES
+from .connection import Connection
 from .fold import Due, Folded
 
 
@@ -30,7 +30,7 @@ class Siblings(NamedTuple):
     parent: Folded
 
 
-def orphans(connection: sqlite3.Connection) -> list[Due]:
+def orphans(connection: Connection) -> list[Due]:
     """Return whose folds are due to get a parent; reads the whole index of folds."""
     return [
         Due(*row)
@@ -43,7 +43,7 @@ def orphans(connection: sqlite3.Connection) -> list[Due]:
     ]
 
 
-def siblings(connection: sqlite3.Connection, due: Due) -> Siblings | None:
+def siblings(connection: Connection, due: Due) -> Siblings | None:
     """Sum up the next FAN folds without a parent, if there are so many of one level."""
     run = connection.execute(
         "SELECT id FROM shape JOIN run ON run.key = run WHERE shape.key = ?", (due.shape,)
@@ -86,7 +86,7 @@ def siblings(connection: sqlite3.Connection, due: Due) -> Siblings | None:
 
 
 def _chunks(
-    connection: sqlite3.Connection, keys: Sequence[int], along: Sequence[Sequence[Buckets]]
+    connection: Connection, keys: Sequence[int], along: Sequence[Sequence[Buckets]]
 ) -> tuple[list[Buckets], list[tuple[bytes, bytes | None]]]:
     """Sum up the cells of the folds *keys* for each metric.
 
@@ -121,7 +121,7 @@ def _greatest(found: Sequence[float]) -> float | None:
     return max(found, default=None)
 
 
-def adopt(connection: sqlite3.Connection, due: Due, found: Siblings) -> None:
+def adopt(connection: Connection, due: Due, found: Siblings) -> None:
     """Put the parent above its children; nothing if their run is gone."""
     if not fold.lives(connection, found.run, due.shape):
         return

@@ -11,7 +11,6 @@ Within one transaction a row lies in one of the two, so both together are the se
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -21,6 +20,7 @@ import numpy as np
 from . import chunks, columns
 from .buckets import Axis
 from .cells import AXES
+from .connection import Connection, Row
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,7 +49,7 @@ class Part(NamedTuple):
 
 
 def of_shape(
-    connection: sqlite3.Connection, shape: int, metrics: Sequence[int], axes: Sequence[Axis] = AXES
+    connection: Connection, shape: int, metrics: Sequence[int], axes: Sequence[Axis] = AXES
 ) -> Iterator[list[Part]]:
     """Yield all rows of *shape*: for each body and fold a part for each of its *metrics*."""
     for fold in connection.execute(_FOLDS, (shape,)):
@@ -57,15 +57,13 @@ def of_shape(
     yield from bodies(connection, shape, metrics)
 
 
-def bodies(
-    connection: sqlite3.Connection, shape: int, metrics: Sequence[int]
-) -> Iterator[list[Part]]:
+def bodies(connection: Connection, shape: int, metrics: Sequence[int]) -> Iterator[list[Part]]:
     """Yield the rows of *shape* that are not folded, as of_shape does."""
     for body in connection.execute(f"{_BODIES} ORDER BY writer, first", (shape,)):
         yield of_body(body, metrics)
 
 
-def of_body(body: sqlite3.Row, metrics: Sequence[int]) -> list[Part]:
+def of_body(body: Row, metrics: Sequence[int]) -> list[Part]:
     """Return the rows of *body*, a row with columns writer, rank, first and chunk."""
     found = chunks.decode(body["chunk"], metrics)
     count = len(found.step)
@@ -81,21 +79,28 @@ def of_body(body: sqlite3.Row, metrics: Sequence[int]) -> list[Part]:
 
 
 def of_fold(
-    connection: sqlite3.Connection,
-    fold: sqlite3.Row,
+    connection: Connection,
+    fold: Row,
     metrics: Sequence[int],
     axes: Sequence[Axis] = AXES,
 ) -> list[Part]:
     """Return the rows of *fold*, a row with columns key, writer and rank."""
     key = fold["key"]
-    (data,) = connection.execute("SELECT axes FROM fold WHERE key = ?", (key,)).fetchone()
-    numbers, positions = decode_axes(data, axes)
+    data, place, start, size = connection.execute(
+        "SELECT axes, place, start, fold.size FROM fold LEFT JOIN pack ON pack.key = pack "
+        "WHERE fold.key = ?",
+        (key,),
+    ).fetchone()
+    packed = data is None
+    numbers, positions = decode_axes(connection.fetch(place, start, size) if packed else data, axes)
     found = []
     for metric in metrics:
-        (data,) = connection.execute(
-            "SELECT rows FROM chunk WHERE fold = ? AND metric = ?", (key, metric)
+        data, start, size = connection.execute(
+            "SELECT rows, start, size FROM chunk WHERE fold = ? AND metric = ?", (key, metric)
         ).fetchone()
-        values, kinds = columns.decode(data, [0, 1])
+        values, kinds = columns.decode(
+            connection.fetch(place, start, size) if packed else data, [0, 1]
+        )
         found.append(
             Part(fold["writer"], fold["rank"], numbers, positions, values, kinds.astype(np.uint8))
         )
@@ -103,7 +108,7 @@ def of_fold(
 
 
 def newest_first(
-    connection: sqlite3.Connection, shape: int, writer: int, metrics: Sequence[int], start: int
+    connection: Connection, shape: int, writer: int, metrics: Sequence[int], start: int
 ) -> Iterator[list[Part]]:
     """Yield the bodies and the folds of one writer that have rows later than *start*.
 

@@ -12,19 +12,19 @@ from then on, out of a spool say, no longer counts.
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Final
 
 from simvue.wire import TERMINAL
 
 from . import Object
+from .connection import Connection, Row
 
 _WORST_FIRST: Final = ("failed", "terminated")
 _ENDS: Final = TERMINAL | {"lost"}
 """What is not heard of any more.  One lost process does not end the run: its silence does."""
 
 
-def enter(connection: sqlite3.Connection, run: int, process: Object, lost: bool) -> str | None:
+def enter(connection: Connection, run: int, process: Object, lost: bool) -> str | None:
     """Note the status of *process*: a mapping with id, launch, rank, size and status.
 
     Returns what the status of the run with key *run*, which is *lost* or not, becomes by it;
@@ -61,14 +61,14 @@ def enter(connection: sqlite3.Connection, run: int, process: Object, lost: bool)
     return _end(connection, run, attempt) or ("running" if begins else None)
 
 
-def _last_attempt(connection: sqlite3.Connection, run: int) -> int:
+def _last_attempt(connection: Connection, run: int) -> int:
     found: int = connection.execute(
         "SELECT coalesce(max(attempt), 0) FROM process WHERE run = ?", (run,)
     ).fetchone()[0]
     return found
 
 
-def _begins_anew(connection: sqlite3.Connection, run: int, attempt: int, process: Object) -> bool:
+def _begins_anew(connection: Connection, run: int, attempt: int, process: Object) -> bool:
     others = _of_attempt(connection, run, attempt)
     same = (process.get("launch") or "", process.get("rank"))
     if process.get("rank") is not None and any((o["launch"], o["rank"]) == same for o in others):
@@ -76,7 +76,7 @@ def _begins_anew(connection: sqlite3.Connection, run: int, attempt: int, process
     return _is_whole(others) and all(other["status"] in _ENDS for other in others)
 
 
-def _end(connection: sqlite3.Connection, run: int, attempt: int) -> str | None:
+def _end(connection: Connection, run: int, attempt: int) -> str | None:
     """Return how the run has ended; None if it has not."""
     processes = _of_attempt(connection, run, attempt)
     statuses = {process["status"] for process in processes}
@@ -86,15 +86,15 @@ def _end(connection: sqlite3.Connection, run: int, attempt: int) -> str | None:
     return "completed" if statuses == {"completed"} and _is_whole(processes) else None
 
 
-def _is_whole(processes: list[sqlite3.Row]) -> bool:
+def _is_whole(processes: list[Row]) -> bool:
     """Whether all ranks of each launch are there, as far as their number is known."""
-    launches: dict[str, list[sqlite3.Row]] = {}
+    launches: dict[str, list[Row]] = {}
     for process in processes:
         launches.setdefault(process["launch"], []).append(process)
     return all(len(ranks) >= (ranks[0]["size"] or 0) for ranks in launches.values())
 
 
-def _of_attempt(connection: sqlite3.Connection, run: int, attempt: int) -> list[sqlite3.Row]:
+def _of_attempt(connection: Connection, run: int, attempt: int) -> list[Row]:
     return connection.execute(
         "SELECT launch, rank, size, status FROM process WHERE run = ? AND attempt = ?",
         (run, attempt),

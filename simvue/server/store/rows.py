@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -18,8 +18,9 @@ import numpy as np
 
 from simvue._columns import Block, Rows
 
-from . import Event, Series, Span, Stored, chunks, parts, runs
+from . import Event, Series, Span, Stored, chunks, conditions, parts, runs
 from .cells import AXES
+from .connection import Connection, Statements
 from .spans import Range, grown, missing
 
 if TYPE_CHECKING:
@@ -31,26 +32,31 @@ _DTYPES: Final = {FLOAT64: np.float64, INT64: np.int64, UINT64: np.uint64, BOOL:
 _ADD_SUMMARY: Final = """
 INSERT INTO metric VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (run, name) DO UPDATE SET
-    count = count + excluded.count,
-    finite = finite + excluded.finite,
-    total = total + excluded.total,
-    min = coalesce(min(min, excluded.min), min, excluded.min),
-    max = coalesce(max(max, excluded.max), max, excluded.max),
-    last = CASE WHEN excluded.timestamp >= timestamp THEN excluded.last ELSE last END,
-    step = CASE WHEN excluded.timestamp >= timestamp THEN excluded.step ELSE step END,
-    time = CASE WHEN excluded.timestamp >= timestamp THEN excluded.time ELSE time END,
-    timestamp = max(timestamp, excluded.timestamp)
+    count = metric.count + excluded.count,
+    finite = metric.finite + excluded.finite,
+    total = metric.total + excluded.total,
+    min = coalesce(min(metric.min, excluded.min), metric.min, excluded.min),
+    max = coalesce(max(metric.max, excluded.max), metric.max, excluded.max),
+    last = CASE WHEN excluded.timestamp >= metric.timestamp
+        THEN excluded.last ELSE metric.last END,
+    step = CASE WHEN excluded.timestamp >= metric.timestamp
+        THEN excluded.step ELSE metric.step END,
+    time = CASE WHEN excluded.timestamp >= metric.timestamp
+        THEN excluded.time ELSE metric.time END,
+    timestamp = max(metric.timestamp, excluded.timestamp)
 """
 
 _ADD_EXTENT: Final = """
 INSERT INTO extent VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (run) DO UPDATE SET
-    step_low = min(step_low, excluded.step_low),
-    step_high = max(step_high, excluded.step_high),
-    time_low = coalesce(min(time_low, excluded.time_low), time_low, excluded.time_low),
-    time_high = coalesce(max(time_high, excluded.time_high), time_high, excluded.time_high),
-    timestamp_low = min(timestamp_low, excluded.timestamp_low),
-    timestamp_high = max(timestamp_high, excluded.timestamp_high)
+    step_low = min(extent.step_low, excluded.step_low),
+    step_high = max(extent.step_high, excluded.step_high),
+    time_low = coalesce(
+        min(extent.time_low, excluded.time_low), extent.time_low, excluded.time_low),
+    time_high = coalesce(
+        max(extent.time_high, excluded.time_high), extent.time_high, excluded.time_high),
+    timestamp_low = min(extent.timestamp_low, excluded.timestamp_low),
+    timestamp_high = max(extent.timestamp_high, excluded.timestamp_high)
 """
 
 # Bodies, or folds, deleted in one transaction: some 64 MiB at the most common size (chosen).
@@ -83,7 +89,7 @@ def encode(rows: Rows) -> list[Encoded]:
     ]
 
 
-def add_extent(connection: sqlite3.Connection, run: int, axes: Block | chunks.Columns) -> None:
+def add_extent(connection: Statements, run: int, axes: Block | chunks.Columns) -> None:
     """Note that the run with key *run* has rows with these *axes*."""
     connection.execute(_ADD_EXTENT, (run, *_extent(axes)))
 
@@ -106,8 +112,8 @@ def _summaries(block: Block) -> list[tuple[Any, ...]]:
     count = len(block)
     # The greatest timestamp, and of equals the one that came last.
     last = count - 1 - int(np.argmax(block.timestamp[::-1]))
-    # A time that is no number becomes NULL.
-    axes = (int(block.step[last]), float(block.time[last]), int(block.timestamp[last]))
+    time = float(block.time[last])
+    axes = (int(block.step[last]), None if math.isnan(time) else time, int(block.timestamp[last]))
     summaries: list[tuple[Any, ...]] = [()] * len(block.names)
     kinds = np.frombuffer(block.kinds, np.uint8)
     for kind, dtype in _DTYPES.items():
@@ -125,7 +131,7 @@ def _summaries(block: Block) -> list[tuple[Any, ...]]:
                 total[i],
                 low[i],
                 high[i],
-                _storable(typed[i, last].item()),
+                storable(typed[i, last].item()),
                 *axes,
             )
     return summaries
@@ -166,7 +172,7 @@ def _comparable(value: float) -> float:
     return float(value) if isinstance(value, int) and value >= 2**63 else value
 
 
-def _storable(value: float) -> float | str:
+def storable(value: float) -> float | str:
     """Return *value* as SQL can keep it exactly; runs reads the texts back."""
     if value != value:
         return "NaN"
@@ -177,7 +183,7 @@ def _storable(value: float) -> float | str:
 
 
 def add_metrics(
-    connection: sqlite3.Connection,
+    connection: Connection,
     run: str,
     blocks: Iterable[Encoded],
     count: int,
@@ -213,7 +219,7 @@ def add_metrics(
 
 
 def add_events(
-    connection: sqlite3.Connection,
+    connection: Connection,
     run: str,
     events: Sequence[Event],
     span: Span | None,
@@ -234,7 +240,7 @@ def add_events(
     return Stored(len(events), abort)
 
 
-def claim(connection: sqlite3.Connection, run: int, span: Span, kind: str) -> list[Range]:
+def claim(connection: Connection, run: int, span: Span, kind: str) -> list[Range]:
     """Note the rows of *span* as stored, and return the ranges of those that were not yet.
 
     Raises ValueError if the writer sends rows of another *kind*.
@@ -245,30 +251,26 @@ def claim(connection: sqlite3.Connection, run: int, span: Span, kind: str) -> li
     return missing(stored, span.first, span.end)
 
 
-def _writer(connection: sqlite3.Connection, run: int, writer: str, kind: str) -> int:
+def _writer(connection: Connection, run: int, writer: str, kind: str) -> int:
     row = connection.execute(
         "SELECT key, kind FROM writer WHERE run = ? AND id = ?", (run, writer)
     ).fetchone()
     if row is None:
-        key = connection.execute(
+        return connection.insert(
             "INSERT INTO writer (run, id, kind) VALUES (?, ?, ?)", (run, writer, kind)
-        ).lastrowid
-        assert key is not None
-        return key
+        )
     if row["kind"] != kind:
         raise ValueError(f"writer {writer} sends {row['kind']}, not {kind}: a writer is one stream")
     found: int = row["key"]
     return found
 
 
-def introduce(
-    connection: sqlite3.Connection, run: str, writers: Mapping[str, Mapping[str, Any]]
-) -> None:
+def introduce(connection: Connection, run: str, writers: Mapping[str, Mapping[str, Any]]) -> None:
     """Note what is known of *writers*, by id: their kind, rank and rows dropped; see Store."""
     key = runs.find(connection, run)
     for writer, facts in writers.items():
         connection.execute(
-            "UPDATE writer SET rank = coalesce(?, rank), dropped = max(?, dropped) WHERE key = ?",
+            "UPDATE writer SET rank = coalesce(?, rank), dropped = max(dropped, ?) WHERE key = ?",
             (
                 facts.get("rank"),
                 facts.get("dropped") or 0,
@@ -277,16 +279,14 @@ def introduce(
         )
 
 
-def _ranges(connection: sqlite3.Connection, writer: int) -> list[Range]:
+def _ranges(connection: Connection, writer: int) -> list[Range]:
     rows = connection.execute(
         'SELECT first, "end" FROM span WHERE writer = ? ORDER BY first', (writer,)
     )
     return [(row["first"], row["end"]) for row in rows]
 
 
-def _grow(
-    connection: sqlite3.Connection, writer: int, stored: list[Range], first: int, end: int
-) -> None:
+def _grow(connection: Connection, writer: int, stored: list[Range], first: int, end: int) -> None:
     wanted = grown(stored, first, end)
     old, new = set(stored), set(wanted)
     connection.executemany(
@@ -298,22 +298,20 @@ def _grow(
     )
 
 
-def _shape(connection: sqlite3.Connection, run: int, block: Encoded) -> int:
+def _shape(connection: Connection, run: int, block: Encoded) -> int:
     row = connection.execute(
         "SELECT key FROM shape WHERE run = ? AND digest = ?", (run, block.digest)
     ).fetchone()
     if row is not None:
         found: int = row["key"]
         return found
-    key = connection.execute(
+    return connection.insert(
         "INSERT INTO shape (run, digest, names) VALUES (?, ?, ?)",
         (run, block.digest, json.dumps(block.names)),
-    ).lastrowid
-    assert key is not None
-    return key
+    )
 
 
-def sweep(connection: sqlite3.Connection) -> bool:
+def sweep(connection: Connection) -> bool:
     """Delete a slice of the rows of deleted runs; True if more is left."""
     for table in ("body", "fold"):
         keys = connection.execute(
@@ -331,7 +329,7 @@ def sweep(connection: sqlite3.Connection) -> bool:
 # ---- Reading --------------------------------------------------------------------------
 
 
-def writers(connection: sqlite3.Connection, run: str) -> dict[str, list[Range]]:
+def writers(connection: Connection, run: str) -> dict[str, list[Range]]:
     """Return the ranges stored of each named writer; raises NoSuchRun, RunGone."""
     found = connection.execute(
         "SELECT key, id FROM writer WHERE run = ? AND id != '' ORDER BY key",
@@ -341,7 +339,7 @@ def writers(connection: sqlite3.Connection, run: str) -> dict[str, list[Range]]:
     return {row["id"]: there for row in found if (there := _ranges(connection, row["key"]))}
 
 
-def metric_names(connection: sqlite3.Connection, run: str) -> list[str]:
+def metric_names(connection: Connection, run: str) -> list[str]:
     """Return the names of the run's metrics; none if there is no such run."""
     rows = connection.execute(
         "SELECT metric.name FROM run JOIN metric ON metric.run = run.key WHERE run.id = ?", (run,)
@@ -349,7 +347,7 @@ def metric_names(connection: sqlite3.Connection, run: str) -> list[str]:
     return [row["name"] for row in rows]
 
 
-def series(connection: sqlite3.Connection, run: str, names: Sequence[str]) -> dict[str, Series]:
+def series(connection: Connection, run: str, names: Sequence[str]) -> dict[str, Series]:
     """Return the series of those of *names* that the run has; see Store.series."""
     key = runs.find(connection, run)
     found: dict[str, list[Part]] = {}
@@ -381,7 +379,7 @@ def _joined(some: Sequence[Part]) -> Series:
     return whole if order is None else whole.take(order)
 
 
-def extent(connection: sqlite3.Connection, run: str) -> dict[str, tuple[float, float]]:
+def extent(connection: Connection, run: str) -> dict[str, tuple[float, float]]:
     """Return the least and greatest position on each axis; see Store.extent."""
     row = connection.execute(
         "SELECT * FROM extent WHERE run = ?", (runs.find(connection, run),)
@@ -393,7 +391,7 @@ def extent(connection: sqlite3.Connection, run: str) -> dict[str, tuple[float, f
 
 
 def list_events(
-    connection: sqlite3.Connection,
+    connection: Connection,
     run: str,
     contains: Sequence[str],
     start: int,
@@ -406,13 +404,13 @@ def list_events(
     rows = connection.execute(
         f"SELECT timestamp, log_level, message FROM event WHERE {condition} "
         "ORDER BY timestamp, key LIMIT ? OFFSET ?",
-        [*values, -1 if count is None else count, start],
+        [*values, conditions.ALL if count is None else count, start],
     )
     return total[0], [Event(*row) for row in rows]
 
 
 def count_events(
-    connection: sqlite3.Connection,
+    connection: Connection,
     run: str,
     contains: Sequence[str],
     begin: int,

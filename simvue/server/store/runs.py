@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from simvue import wire
@@ -17,6 +17,7 @@ from simvue.names import random_name
 
 from . import IdTaken, NoSuchRun, Object, Query, RunGone, alerts, conditions, folders, processes
 from .attributes import flat, merged
+from .connection import Connection, Row
 
 _JSON_COLUMNS: Final = ("metadata", "system", "visibility", "notifications")
 _DEFAULTS: Final[Object] = {
@@ -34,7 +35,7 @@ _EXPIRE_MAX: Final = 16
 _SELECT: Final = "SELECT run.*, folder.path FROM run JOIN folder ON folder.key = run.folder"
 
 
-def find(connection: sqlite3.Connection, run: str) -> int:
+def find(connection: Connection, run: str) -> int:
     """Return the key of the run with id *run*; raises NoSuchRun, RunGone."""
     row = connection.execute("SELECT key FROM run WHERE id = ?", (run,)).fetchone()
     if row is None:
@@ -43,16 +44,19 @@ def find(connection: sqlite3.Connection, run: str) -> int:
     return key
 
 
-def _absent(connection: sqlite3.Connection, run: str) -> NoSuchRun | RunGone:
+def _absent(connection: Connection, run: str) -> NoSuchRun | RunGone:
     gone = connection.execute("SELECT 1 FROM tombstone WHERE id = ?", (run,)).fetchone()
     return RunGone(run) if gone else NoSuchRun(run)
 
 
-def touch(connection: sqlite3.Connection, run: str, now: int) -> tuple[int, bool]:
+def touch(connection: Connection, run: str, now: int) -> tuple[int, bool]:
     """Note a sign of life: return the run's key and abort flag; raises NoSuchRun, RunGone.
 
     A ``lost`` run is ``running`` again; no other state is changed.
     """
+    # First, because it keeps every other node from the run until this transaction ends: what is
+    # read of the run, its writers and their rows from here on stays so.
+    connection.execute("UPDATE run SET seen = ? WHERE id = ?", (now / 1e6, run))
     row = connection.execute("SELECT key, status, abort FROM run WHERE id = ?", (run,)).fetchone()
     if row is None:
         raise _absent(connection, run)
@@ -60,11 +64,10 @@ def touch(connection: sqlite3.Connection, run: str, now: int) -> tuple[int, bool
         connection.execute(
             "UPDATE run SET status = 'running', modified = ? WHERE key = ?", (now, row["key"])
         )
-    connection.execute("UPDATE run SET seen = ? WHERE key = ?", (now / 1e6, row["key"]))
     return row["key"], row["abort"] is not None
 
 
-def create(connection: sqlite3.Connection, run: Object, owner: str, now: int) -> tuple[str, bool]:
+def create(connection: Connection, run: Object, owner: str, now: int) -> tuple[str, bool]:
     """Create *run*; see Store.create_run."""
     digest = hashlib.sha256(json.dumps(run, sort_keys=True).encode()).digest()
     run_id = run.get("id")
@@ -105,11 +108,10 @@ def create(connection: sqlite3.Connection, run: Object, owner: str, now: int) ->
         value = run.get(name)
         columns[name] = json.dumps(_DEFAULTS[name] if value is None else value)
     _stamp(columns, columns, now)
-    key = connection.execute(
+    key = connection.insert(
         f"INSERT INTO run ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
         list(columns.values()),
-    ).lastrowid
-    assert key is not None
+    )
     folders.set_tags(connection, "run", key, run.get("tags") or (), now)
     alerts.attach(connection, key, run.get("alerts") or ())
     _set_attributes(connection, key, run.get("metadata") or {}, run.get("system") or {})
@@ -118,7 +120,7 @@ def create(connection: sqlite3.Connection, run: Object, owner: str, now: int) ->
     return run_id, True
 
 
-def update(connection: sqlite3.Connection, run: str, changes: Object, now: int) -> None:
+def update(connection: Connection, run: str, changes: Object, now: int) -> None:
     """Apply *changes*; see Store.update_run."""
     old = connection.execute("SELECT * FROM run WHERE id = ?", (run,)).fetchone()
     if old is None:
@@ -175,9 +177,7 @@ def _stamp(columns: dict[str, Any], whole: dict[str, Any], now: int) -> None:
         columns["endtime"] = now
 
 
-def _set_attributes(
-    connection: sqlite3.Connection, key: int, metadata: Object, system: Object
-) -> None:
+def _set_attributes(connection: Connection, key: int, metadata: Object, system: Object) -> None:
     connection.execute("DELETE FROM attr WHERE run = ?", (key,))
     found = [*flat("metadata", metadata), *flat("system", system)]
     connection.executemany(
@@ -186,13 +186,13 @@ def _set_attributes(
     )
 
 
-def abort(connection: sqlite3.Connection, run: str, reason: str) -> None:
+def abort(connection: Connection, run: str, reason: str) -> None:
     """Raise the abort flag; raises NoSuchRun, RunGone."""
     key = find(connection, run)
     connection.execute("UPDATE run SET abort = ? WHERE key = ?", (reason, key))
 
 
-def lose(connection: sqlite3.Connection, now: float, opened: float) -> list[str]:
+def lose(connection: Connection, now: float, opened: float) -> list[str]:
     """Set silent runs to ``lost``; *opened* is the earliest moment that anybody was heard."""
     rows = connection.execute(
         "SELECT key, id FROM run WHERE status = 'running' "
@@ -206,7 +206,7 @@ def lose(connection: sqlite3.Connection, now: float, opened: float) -> list[str]
     return [row["id"] for row in rows]
 
 
-def expire(connection: sqlite3.Connection, now: float) -> list[str]:
+def expire(connection: Connection, now: float) -> list[str]:
     """Delete some of the runs that outlived their ttl; return their ids, none if none is left."""
     rows = connection.execute(
         "SELECT id FROM run WHERE ttl IS NOT NULL AND status != 'running' "
@@ -218,7 +218,7 @@ def expire(connection: sqlite3.Connection, now: float) -> list[str]:
     return [row["id"] for row in rows]
 
 
-def delete(connection: sqlite3.Connection, run: str, now: int) -> None:
+def delete(connection: Connection, run: str, now: int) -> None:
     """Delete the run and leave a tombstone; its bodies are left to ``rows.sweep``."""
     key = find(connection, run)
     connection.execute("INSERT INTO tombstone VALUES (?, ?)", (run, now))
@@ -228,17 +228,15 @@ def delete(connection: sqlite3.Connection, run: str, now: int) -> None:
 # ---- Reading ----------------------------------------------------------------------
 
 
-def get(connection: sqlite3.Connection, run: str, now: int) -> Object:
+def get(connection: Connection, run: str, now: int) -> Object:
     """Return the run object; raises NoSuchRun, RunGone."""
     row = connection.execute(f"{_SELECT} WHERE run.id = ?", (run,)).fetchone()
     if row is None:
         raise _absent(connection, run)
-    return _object(connection, row, now)
+    return _objects(connection, [row], now)[0]
 
 
-def select(
-    connection: sqlite3.Connection, query: Query, owner: str, now: int
-) -> tuple[int, list[Object]]:
+def select(connection: Connection, query: Query, owner: str, now: int) -> tuple[int, list[Object]]:
     """Return (total, the page's run objects), newest first unless *query* sorts."""
     condition, values = conditions.where(conditions.RUN, query.filters, owner, now)
     ordering, order_values = conditions.order(
@@ -252,45 +250,68 @@ def select(
         f"{_SELECT} WHERE {condition} ORDER BY {ordering} {limit}",
         [*values, *order_values, *limit_values],
     ).fetchall()
-    return total, [_object(connection, row, now) for row in rows]
+    return total, [
+        one for some in conditions.slices(rows) for one in _objects(connection, some, now)
+    ]
 
 
-def _object(connection: sqlite3.Connection, row: sqlite3.Row, now: int) -> Object:
-    dropped, ranks = connection.execute(
-        "SELECT coalesce(sum(dropped), 0), group_concat(DISTINCT rank) FROM writer WHERE run = ?",
-        (row["key"],),
-    ).fetchone()
-    return {
-        "id": row["id"],
-        "name": row["name"],
-        "folder": row["path"],
-        "status": row["status"],
-        "description": row["description"],
-        "created": wire.format_timestamp(row["created"]),
-        "started": _text(row["started"]),
-        "endtime": _text(row["endtime"]),
-        "modified": wire.format_timestamp(row["modified"]),
-        "runtime": _runtime(row, now),
-        "user": row["owner"],
-        "ttl": row["ttl"],
-        "heartbeat_timeout": row["heartbeat_timeout"],
-        "starred": bool(row["starred"]),
-        "abort": row["abort"] is not None,
-        "tags": folders.tags_of(connection, "run", row["key"]),
-        "alerts": alerts.of_run(connection, row["key"]),
-        **{name: json.loads(row[name]) for name in _JSON_COLUMNS},
-        "metrics": _summaries(connection, row["key"]),
-        "dropped": dropped,
-        "ranks": sorted(map(int, ranks.split(","))) if ranks else [],
-    }
+def _objects(connection: Connection, rows: Sequence[Row], now: int) -> list[Object]:
+    """Return the run objects of *rows*; asks as often for many as for one."""
+    keys = [row["key"] for row in rows]
+    tags = folders.tags_of(connection, "run", keys)
+    attached = alerts.of_runs(connection, keys)
+    summaries = _summaries(connection, keys)
+    dropped, ranks = _of_writers(connection, keys)
+    return [
+        {
+            "id": row["id"],
+            "name": row["name"],
+            "folder": row["path"],
+            "status": row["status"],
+            "description": row["description"],
+            "created": wire.format_timestamp(row["created"]),
+            "started": _text(row["started"]),
+            "endtime": _text(row["endtime"]),
+            "modified": wire.format_timestamp(row["modified"]),
+            "runtime": _runtime(row, now),
+            "user": row["owner"],
+            "ttl": row["ttl"],
+            "heartbeat_timeout": row["heartbeat_timeout"],
+            "starred": bool(row["starred"]),
+            "abort": row["abort"] is not None,
+            "tags": tags[row["key"]],
+            "alerts": attached[row["key"]],
+            **{name: json.loads(row[name]) for name in _JSON_COLUMNS},
+            "metrics": summaries[row["key"]],
+            "dropped": dropped[row["key"]],
+            "ranks": sorted(ranks[row["key"]]),
+        }
+        for row in rows
+    ]
 
 
-def _summaries(connection: sqlite3.Connection, key: int) -> Object:
-    rows: Iterable[sqlite3.Row] = connection.execute(
-        "SELECT * FROM metric WHERE run = ? ORDER BY name", (key,)
-    )
-    return {
-        row["name"]: {
+def _of_writers(
+    connection: Connection, keys: Sequence[int]
+) -> tuple[Mapping[int, int], Mapping[int, set[int]]]:
+    """Return how many rows the writers of each run dropped, and which ranks they are."""
+    dropped: defaultdict[int, int] = defaultdict(int)
+    ranks: defaultdict[int, set[int]] = defaultdict(set)
+    for row in connection.execute(
+        f"SELECT run, rank, dropped FROM writer WHERE run IN ({conditions.marks(keys)})", keys
+    ):
+        dropped[row["run"]] += row["dropped"]
+        if row["rank"] is not None:
+            ranks[row["run"]].add(row["rank"])
+    return dropped, ranks
+
+
+def _summaries(connection: Connection, keys: Sequence[int]) -> Mapping[int, Object]:
+    """Return the summaries of the metrics of each run, by name."""
+    found: defaultdict[int, Object] = defaultdict(dict)
+    for row in connection.execute(
+        f"SELECT * FROM metric WHERE run IN ({conditions.marks(keys)}) ORDER BY run, name", keys
+    ):
+        found[row["run"]][row["name"]] = {
             "count": row["count"],
             "min": row["min"],
             "max": row["max"],
@@ -300,8 +321,7 @@ def _summaries(connection: sqlite3.Connection, key: int) -> Object:
             "time": row["time"],
             "timestamp": wire.format_timestamp(row["timestamp"]),
         }
-        for row in rows
-    }
+    return found
 
 
 def _number(value: Any) -> int | float:
@@ -312,7 +332,7 @@ def _number(value: Any) -> int | float:
     return number
 
 
-def _runtime(row: sqlite3.Row, now: int) -> str | None:
+def _runtime(row: Row, now: int) -> str | None:
     if row["started"] is None:
         return None
     end = row["endtime"]

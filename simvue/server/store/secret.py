@@ -24,13 +24,18 @@ def load(path: Path) -> bytes:
             if len(found) == _SIZE:
                 return found
         made = secrets.token_bytes(_SIZE)
-        draft = path.with_suffix(".new")
-        draft.unlink(missing_ok=True)
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(made)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        keep(path, made)
     except OSError as error:
         raise StoreError(f"cannot keep the server's secret in {path}: {error.strerror}") from error
     return made
+
+
+def keep(path: Path, secret: bytes) -> None:
+    """Make *secret* the one at *path*, durably.  Raises OSError."""
+    draft = path.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(secret)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)

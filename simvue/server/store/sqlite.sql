@@ -196,6 +196,13 @@ CREATE TABLE extent (
     timestamp_high INTEGER NOT NULL
 );
 
+-- Rows of folds that lie among the blobs, one behind the other: where those can be had by range.
+CREATE TABLE pack (
+    key INTEGER PRIMARY KEY,
+    place TEXT NOT NULL UNIQUE,
+    size INTEGER NOT NULL
+);
+
 -- Bodies that were folded.  At level 0 a fold holds rows of one shape and writer, and cells that
 -- sum them up; above it, cells that sum up those of its children, and no rows.
 CREATE TABLE fold (
@@ -215,17 +222,29 @@ CREATE TABLE fold (
     timestamp_high INTEGER NOT NULL,
     ascending INTEGER NOT NULL,         -- bits 1, 2, 4: its rows ascend in step, time, timestamp
     cells BLOB NOT NULL,
-    axes BLOB                           -- NULL above level 0
+    axes BLOB,                          -- NULL above level 0, and in a pack
+    pack INTEGER REFERENCES pack (key), -- where axes, and rows of its chunks, lie instead
+    start INTEGER,                      -- of axes in the pack, in bytes
+    size INTEGER
 );
 CREATE INDEX fold_shape ON fold (shape, parent, level, writer, first);
+CREATE INDEX fold_pack ON fold (pack) WHERE pack IS NOT NULL;
+CREATE INDEX fold_loose ON fold (shape) WHERE level = 0 AND sealed AND pack IS NULL;
 CREATE TABLE chunk (
     key INTEGER PRIMARY KEY,
     fold INTEGER NOT NULL REFERENCES fold (key) ON DELETE CASCADE,
     metric INTEGER NOT NULL,            -- its place among the names of the shape
     cells BLOB NOT NULL,
-    rows BLOB,                          -- NULL above level 0
+    rows BLOB,                          -- NULL above level 0, and in a pack
+    start INTEGER,                      -- of rows in the pack of the fold, in bytes
+    size INTEGER,
     UNIQUE (fold, metric)
 );
+CREATE TRIGGER fold_gone AFTER DELETE ON fold
+WHEN OLD.pack IS NOT NULL AND NOT EXISTS (SELECT 1 FROM fold WHERE pack = OLD.pack)
+BEGIN
+    DELETE FROM pack WHERE key = OLD.pack;
+END;
 
 -- Work that one process does for all that share the store.
 CREATE TABLE lease (
@@ -254,7 +273,7 @@ CREATE TABLE tenant (
     created INTEGER NOT NULL
 );
 -- What a user has made names its owner: those who leave stay its owners.
-CREATE TABLE user (
+CREATE TABLE "user" (
     key INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
     username TEXT NOT NULL UNIQUE,
@@ -267,7 +286,7 @@ CREATE TABLE user (
     is_enabled INTEGER NOT NULL,
     created INTEGER NOT NULL
 );
-CREATE INDEX user_tenant ON user (tenant);
+CREATE INDEX user_tenant ON "user" (tenant);
 -- Storages are names under which artifacts are kept; those of files all lie in the one folder.
 CREATE TABLE storage (
     key INTEGER PRIMARY KEY,
@@ -294,10 +313,11 @@ CREATE TABLE blob (
     size INTEGER NOT NULL,
     place TEXT NOT NULL
 );
--- Places that no blob has: being written (busy), or left by a blob that is no more.
+-- Places that no blob and no pack has: being written (busy), or left by one that is no more.
 CREATE TABLE litter (
     place TEXT PRIMARY KEY,
-    busy INTEGER NOT NULL
+    busy INTEGER NOT NULL,
+    since INTEGER NOT NULL DEFAULT 0    -- when it was begun
 ) WITHOUT ROWID;
 
 CREATE TABLE artifact (
@@ -340,7 +360,11 @@ BEGIN
 END;
 CREATE TRIGGER blob_gone AFTER DELETE ON blob
 BEGIN
-    INSERT INTO litter VALUES (OLD.place, 0);
+    INSERT INTO litter (place, busy) VALUES (OLD.place, 0);
+END;
+CREATE TRIGGER pack_gone AFTER DELETE ON pack
+BEGIN
+    INSERT INTO litter (place, busy) VALUES (OLD.place, 0);
 END;
 
 -- Grids, and the arrays that runs log on them.  A field is one metric of a run on one grid; one
@@ -378,10 +402,10 @@ CREATE TABLE token (
     key INTEGER PRIMARY KEY,
     digest TEXT NOT NULL UNIQUE,        -- SHA-256 of its text, which nobody keeps
     id TEXT NOT NULL UNIQUE,
-    user INTEGER NOT NULL REFERENCES user (key) ON DELETE CASCADE,
+    "user" INTEGER NOT NULL REFERENCES "user" (key) ON DELETE CASCADE,
     name TEXT NOT NULL,
     scope TEXT NOT NULL,
     created INTEGER NOT NULL,
     expires REAL NOT NULL
 );
-CREATE INDEX token_user ON token (user);
+CREATE INDEX token_user ON token ("user");

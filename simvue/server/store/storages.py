@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from typing import Any, Final
 
 from simvue import wire
 
 from . import Object
+from .connection import Connection, Row
 
 # What no answer may hold.
 _SECRETS: Final = ("secret_access_key",)
 _FLAGS: Final = ("is_default", "is_enabled", "is_tenant_useable")
 
 
-def create(connection: sqlite3.Connection, storage: Object, owner: str, now: int) -> str:
+def create(connection: Connection, storage: Object, owner: str, now: int) -> str:
     """Create a storage and return its id; raises ValueError if it cannot be the default."""
     _check_default(storage["backend"], storage)
     storage_id = wire.new_id()
     if storage["is_default"]:
-        connection.execute("UPDATE storage SET is_default = 0")
+        connection.execute("UPDATE storage SET is_default = ?", (False,))
     connection.execute(
         "INSERT INTO storage (id, owner, name, backend, config, is_default, is_enabled, "
         "is_tenant_useable, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -37,19 +37,19 @@ def create(connection: sqlite3.Connection, storage: Object, owner: str, now: int
     return storage_id
 
 
-def get(connection: sqlite3.Connection, storage: str) -> Object | None:
+def get(connection: Connection, storage: str) -> Object | None:
     """Return the storage object with id *storage*."""
     row = connection.execute("SELECT * FROM storage WHERE id = ?", (storage,)).fetchone()
     return None if row is None else _object(connection, row)
 
 
-def select(connection: sqlite3.Connection) -> list[Object]:
+def select(connection: Connection) -> list[Object]:
     """Return all storages, oldest first."""
     rows = connection.execute("SELECT * FROM storage ORDER BY created, key").fetchall()
     return [_object(connection, row) for row in rows]
 
 
-def update(connection: sqlite3.Connection, storage: str, changes: Object) -> bool:
+def update(connection: Connection, storage: str, changes: Object) -> bool:
     """Apply *changes*; see Store.update_storage."""
     row = connection.execute("SELECT * FROM storage WHERE id = ?", (storage,)).fetchone()
     if row is None:
@@ -62,7 +62,7 @@ def update(connection: sqlite3.Connection, storage: str, changes: Object) -> boo
     if changes.get("config") is not None:
         columns["config"] = json.dumps({**json.loads(row["config"]), **changes["config"]})
     if columns.get("is_default"):
-        connection.execute("UPDATE storage SET is_default = 0")
+        connection.execute("UPDATE storage SET is_default = ?", (False,))
     if columns:
         connection.execute(
             f"UPDATE storage SET {', '.join(f'{name} = ?' for name in columns)} WHERE key = ?",
@@ -71,7 +71,7 @@ def update(connection: sqlite3.Connection, storage: str, changes: Object) -> boo
     return True
 
 
-def delete(connection: sqlite3.Connection, storage: str) -> bool:
+def delete(connection: Connection, storage: str) -> bool:
     """Delete the storage; False if there is none, ValueError if it is needed."""
     row = connection.execute(
         "SELECT key, is_default, EXISTS (SELECT 1 FROM artifact WHERE storage = storage.key) "
@@ -96,7 +96,7 @@ def _check_default(backend: str, storage: Object) -> None:
         )
 
 
-def _object(connection: sqlite3.Connection, row: sqlite3.Row) -> dict[str, Any]:
+def _object(connection: Connection, row: Row) -> dict[str, Any]:
     usage = connection.execute(
         "SELECT coalesce(sum(size), 0) FROM blob WHERE key IN "
         "(SELECT blob FROM artifact WHERE storage = ?)",

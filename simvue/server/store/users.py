@@ -7,13 +7,13 @@ therefore never changes, and outlives it.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
 from typing import Any, Final
 
 from simvue import wire
 
 from . import SCOPES, Object, Query, Token, TokenScope, conditions
+from .connection import Connection, Row
 
 _TENANT: Final[Object] = {
     "name": "",
@@ -37,26 +37,26 @@ _USER: Final[Object] = {
 # ---- Tenants --------------------------------------------------------------------------
 
 
-def create_tenant(connection: sqlite3.Connection, tenant: Object, now: int) -> str:
+def create_tenant(connection: Connection, tenant: Object, now: int) -> str:
     """Create a tenant; see Store.create_tenant."""
     if _find(connection, "tenant", "name", tenant["name"]):
         raise ValueError(f"there is a tenant called {tenant['name']!r}")
     return _insert(connection, "tenant", _TENANT, tenant, now)
 
 
-def get_tenant(connection: sqlite3.Connection, tenant: str) -> Object | None:
+def get_tenant(connection: Connection, tenant: str) -> Object | None:
     """Return the tenant object with id *tenant*."""
     row = _find(connection, "tenant", "id", tenant)
     return None if row is None else _object(row, _TENANT)
 
 
-def select_tenants(connection: sqlite3.Connection, query: Query) -> tuple[int, list[Object]]:
+def select_tenants(connection: Connection, query: Query) -> tuple[int, list[Object]]:
     """Return (total, the page's tenant objects), oldest first unless *query* sorts."""
-    total, rows = _select(connection, conditions.TENANT, "tenant", "1", (), query)
+    total, rows = _select(connection, conditions.TENANT, "tenant", "TRUE", (), query)
     return total, [_object(row, _TENANT) for row in rows]
 
 
-def update_tenant(connection: sqlite3.Connection, tenant: str, changes: Object) -> bool:
+def update_tenant(connection: Connection, tenant: str, changes: Object) -> bool:
     """Apply *changes*; see Store.update_tenant."""
     row = _find(connection, "tenant", "id", tenant)
     if row is None:
@@ -69,7 +69,7 @@ def update_tenant(connection: sqlite3.Connection, tenant: str, changes: Object) 
     return True
 
 
-def delete_tenant(connection: sqlite3.Connection, tenant: str) -> bool:
+def delete_tenant(connection: Connection, tenant: str) -> bool:
     """Delete the tenant with its users; see Store.delete_tenant."""
     deleted = connection.execute("DELETE FROM tenant WHERE id = ?", (tenant,)).rowcount > 0
     _check_administered(connection)
@@ -79,72 +79,74 @@ def delete_tenant(connection: sqlite3.Connection, tenant: str) -> bool:
 # ---- Users ------------------------------------------------------------------------------
 
 _USERS: Final = (
-    "SELECT user.*, tenant.id AS tenant_id FROM user JOIN tenant ON tenant.key = user.tenant"
+    'SELECT "user".*, tenant.id AS tenant_id FROM "user" JOIN tenant ON tenant.key = "user".tenant'
 )
 
 
-def create_user(connection: sqlite3.Connection, user: Object, now: int) -> str:
+def create_user(connection: Connection, user: Object, now: int) -> str:
     """Create a user; see Store.create_user."""
     tenant = _find(connection, "tenant", "id", user["tenant"])
     if tenant is None:
         raise ValueError(f"there is no tenant {user['tenant']}")
-    if _find(connection, "user", "username", user["username"]):
+    if _find(connection, '"user"', "username", user["username"]):
         raise ValueError(f"there is a user called {user['username']!r}")
-    return _insert(connection, "user", _USER, user, now, tenant=tenant["key"])
+    return _insert(connection, '"user"', _USER, user, now, tenant=tenant["key"])
 
 
-def get_user(connection: sqlite3.Connection, user: str) -> Object | None:
+def get_user(connection: Connection, user: str) -> Object | None:
     """Return the user object with id *user*."""
-    row = connection.execute(f"{_USERS} WHERE user.id = ?", (user,)).fetchone()
+    row = connection.execute(f'{_USERS} WHERE "user".id = ?', (user,)).fetchone()
     return None if row is None else _user(row)
 
 
-def select_users(connection: sqlite3.Connection, query: Query) -> tuple[int, list[Object]]:
+def select_users(connection: Connection, query: Query) -> tuple[int, list[Object]]:
     """Return (total, the page's user objects), oldest first unless *query* sorts."""
-    total, rows = _select(connection, conditions.USER, "user", "1", (), query, _USERS)
+    total, rows = _select(connection, conditions.USER, '"user"', "TRUE", (), query, _USERS)
     return total, [_user(row) for row in rows]
 
 
-def update_user(connection: sqlite3.Connection, user: str, changes: Object) -> bool:
+def update_user(connection: Connection, user: str, changes: Object) -> bool:
     """Apply *changes*; see Store.update_user."""
-    row = _find(connection, "user", "id", user)
+    row = _find(connection, '"user"', "id", user)
     if row is None:
         return False
     if changes.get("username") not in (None, row["username"]):
         raise ValueError(f"{row['username']!r} says whose runs are whose, and cannot change")
-    _update(connection, "user", row["key"], _USER, changes)
+    _update(connection, '"user"', row["key"], _USER, changes)
     _check_administered(connection)
     return True
 
 
-def delete_user(connection: sqlite3.Connection, user: str) -> bool:
+def delete_user(connection: Connection, user: str) -> bool:
     """Delete the user and its tokens; see Store.delete_user."""
-    deleted = connection.execute("DELETE FROM user WHERE id = ?", (user,)).rowcount > 0
+    deleted = connection.execute('DELETE FROM "user" WHERE id = ?', (user,)).rowcount > 0
     _check_administered(connection)
     return deleted
 
 
-def _user(row: sqlite3.Row) -> Object:
+def _user(row: Row) -> Object:
     # Those who are deleted are not kept, so nobody whom one can ask for is.
     return {**_object(row, _USER), "is_deleted": False, "tenant": row["tenant_id"]}
 
 
-def _check_administered(connection: sqlite3.Connection) -> None:
+def _check_administered(connection: Connection) -> None:
     """Refuse what has just been done if nobody is left who could undo it."""
     left = connection.execute(
-        "SELECT 1 FROM user JOIN tenant ON tenant.key = user.tenant "
-        "WHERE user.is_admin AND user.is_enabled AND NOT user.is_readonly AND tenant.is_enabled"
+        'SELECT 1 FROM "user" member JOIN tenant ON tenant.key = member.tenant '
+        "WHERE member.is_admin AND member.is_enabled AND NOT member.is_readonly "
+        "AND tenant.is_enabled LIMIT 1"
     ).fetchone()
     if left is None:
         raise ValueError("no administrator would be left: make another one first")
 
 
-def usage(connection: sqlite3.Connection, tenant: str | None) -> dict[str, Object]:
+def usage(connection: Connection, tenant: str | None) -> dict[str, Object]:
     """Return what each user has; see Store.usage."""
+    condition = "TRUE" if tenant is None else "? IN (tenant.id, tenant.name)"
     users = connection.execute(
-        "SELECT username FROM user JOIN tenant ON tenant.key = user.tenant "
-        "WHERE ? IS NULL OR ? IN (tenant.id, tenant.name) ORDER BY username",
-        (tenant, tenant),
+        'SELECT username FROM "user" member JOIN tenant ON tenant.key = member.tenant '
+        f"WHERE {condition} ORDER BY username",
+        () if tenant is None else (tenant,),
     ).fetchall()
     found = {row["username"]: dict.fromkeys(_USAGE, 0) for row in users}
     for member, sql in _USAGE.items():
@@ -171,14 +173,15 @@ _USAGE: Final = {
 
 _TOKENS: Final = (
     "SELECT token.*, username, tenant.name AS tenant_name, is_admin, is_readonly, "
-    "user.is_enabled AND tenant.is_enabled AS is_enabled "
-    "FROM token JOIN user ON user.key = token.user JOIN tenant ON tenant.key = user.tenant"
+    "member.is_enabled AND tenant.is_enabled AS is_enabled "
+    'FROM token JOIN "user" member ON member.key = token."user" '
+    "JOIN tenant ON tenant.key = member.tenant"
 )
 
 
-def add_token(connection: sqlite3.Connection, digest: str, token: Token, now: int) -> None:
+def add_token(connection: Connection, digest: str, token: Token, now: int) -> None:
     """Remember *token*; see Store.add_token."""
-    user = _find(connection, "user", "username", token.user)
+    user = _find(connection, '"user"', "username", token.user)
     if user is None:
         tenant = _find(connection, "tenant", "name", token.tenant)
         if tenant is None:
@@ -187,16 +190,16 @@ def add_token(connection: sqlite3.Connection, digest: str, token: Token, now: in
         assert tenant is not None
         members = {"username": token.user, "is_admin": token.is_admin, "tenant": tenant["id"]}
         create_user(connection, members, now)
-        user = _find(connection, "user", "username", token.user)
+        user = _find(connection, '"user"', "username", token.user)
     assert user is not None
     connection.execute(
-        "INSERT INTO token (digest, id, user, name, scope, created, expires) "
+        'INSERT INTO token (digest, id, "user", name, scope, created, expires) '
         "VALUES (?, ?, ?, ?, ?, ?, ?)",
         (digest, token.id, user["key"], token.name, token.scope, now, token.expires),
     )
 
 
-def find_token(connection: sqlite3.Connection, digest: str) -> Token | None:
+def find_token(connection: Connection, digest: str) -> Token | None:
     """Return what the token may; see Store.find_token."""
     row = connection.execute(f"{_TOKENS} WHERE digest = ?", (digest,)).fetchone()
     if row is None or not row["is_enabled"]:
@@ -213,10 +216,10 @@ def find_token(connection: sqlite3.Connection, digest: str) -> Token | None:
 
 
 def select_tokens(
-    connection: sqlite3.Connection, query: Query, user: str | None
+    connection: Connection, query: Query, user: str | None
 ) -> tuple[int, list[Object]]:
     """Return (total, the page's token objects), oldest first unless *query* sorts."""
-    condition, values = ("1", ()) if user is None else ("username = ?", (user,))
+    condition, values = ("TRUE", ()) if user is None else ("username = ?", (user,))
     total, rows = _select(connection, conditions.TOKEN, "token", condition, values, query, _TOKENS)
     return total, [
         {
@@ -232,30 +235,27 @@ def select_tokens(
     ]
 
 
-def delete_token(connection: sqlite3.Connection, token: str, user: str | None) -> bool:
+def delete_token(connection: Connection, token: str, user: str | None) -> bool:
     """Take back the token; see Store.delete_token."""
-    deleted = connection.execute(
-        "DELETE FROM token WHERE id = ? "
-        "AND (? IS NULL OR user = (SELECT key FROM user WHERE username = ?))",
-        (token, user, user),
-    )
+    condition, values = "TRUE", [token]
+    if user is not None:
+        condition, values = '"user" = (SELECT key FROM "user" WHERE username = ?)', [token, user]
+    deleted = connection.execute(f"DELETE FROM token WHERE id = ? AND {condition}", values)
     return deleted.rowcount > 0
 
 
 # ---- Any of them --------------------------------------------------------------------------
 
 
-def _find(
-    connection: sqlite3.Connection, table: str, column: str, value: str
-) -> sqlite3.Row | None:
-    row: sqlite3.Row | None = connection.execute(
+def _find(connection: Connection, table: str, column: str, value: str) -> Row | None:
+    row: Row | None = connection.execute(
         f"SELECT * FROM {table} WHERE {column} = ?", (value,)
     ).fetchone()
     return row
 
 
 def _insert(
-    connection: sqlite3.Connection,
+    connection: Connection,
     table: str,
     defaults: Object,
     members: Object,
@@ -273,7 +273,7 @@ def _insert(
 
 
 def _update(
-    connection: sqlite3.Connection, table: str, key: int, defaults: Object, changes: Object
+    connection: Connection, table: str, key: int, defaults: Object, changes: Object
 ) -> None:
     columns = {name: changes[name] for name in defaults if changes.get(name) is not None}
     if columns:
@@ -284,14 +284,14 @@ def _update(
 
 
 def _select(
-    connection: sqlite3.Connection,
+    connection: Connection,
     subject: conditions.Subject,
     table: str,
     condition: str,
     values: Iterable[Any],
     query: Query,
     select: str = "",
-) -> tuple[int, list[sqlite3.Row]]:
+) -> tuple[int, list[Row]]:
     select = select or f"SELECT * FROM {table}"
     ordering, order_values = conditions.order(subject, query, f"{table}.key")
     limit, limit_values = conditions.page(query)
@@ -299,11 +299,13 @@ def _select(
         f"{select} WHERE {condition} ORDER BY {ordering} {limit}",
         [*values, *order_values, *limit_values],
     ).fetchall()
-    total = connection.execute(f"SELECT count(*) FROM ({select} WHERE {condition})", [*values])
+    total = connection.execute(
+        f"SELECT count(*) FROM ({select} WHERE {condition}) counted", [*values]
+    )
     return total.fetchone()[0], rows
 
 
-def _object(row: sqlite3.Row, members: Object) -> Object:
+def _object(row: Row, members: Object) -> Object:
     """Return the object behind *row*; what is a bool in the defaults is one in the answer."""
     return {
         "id": row["id"],

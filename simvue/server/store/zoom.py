@@ -15,7 +15,6 @@ bucket says of its rows is exact; only the edges between buckets keep to those o
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -23,6 +22,7 @@ import numpy as np
 
 from . import buckets, cells, parts, runs
 from .buckets import Axis, Buckets, Number
+from .connection import Connection, Row
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,7 +36,7 @@ _CELLS_MIN: Final = 3
 _FOLDS: Final = (
     "SELECT fold.key, shape, writer, coalesce(rank, -1) AS rank, level, first, step_low, "
     "step_high, time_low, time_high, timestamp_low, timestamp_high, ascending, cells "
-    "FROM fold JOIN writer ON writer.key = writer WHERE shape = ? AND parent IS ?"
+    "FROM fold JOIN writer ON writer.key = writer WHERE shape = ? AND "
 )
 
 
@@ -50,7 +50,7 @@ class _Window(NamedTuple):
 
 
 def cut(
-    connection: sqlite3.Connection,
+    connection: Connection,
     run: str,
     names: Sequence[str],
     axis: Axis,
@@ -82,18 +82,18 @@ def cut(
 class _Series:
     """One series: its rows that are not folded, and its folds that no other sums up."""
 
-    def __init__(self, connection: sqlite3.Connection, window: _Window, rank: int | None) -> None:
+    def __init__(self, connection: Connection, window: _Window, rank: int | None) -> None:
         self._connection = connection
         self._window = window
         self._rank = rank
         self._bodies: list[Part] = []
-        self._roots: list[tuple[int, sqlite3.Row]] = []
+        self._roots: list[tuple[int, Row]] = []
         self.exists = False
 
     def add(self, shape: int, metric: int) -> None:
         """Add the rows of *shape*, in which the metric has the place *metric*."""
         bodies = [part for (part,) in parts.bodies(self._connection, shape, [metric])]
-        roots = self._connection.execute(_FOLDS, (shape, None)).fetchall()
+        roots = self._connection.execute(f"{_FOLDS} parent IS NULL", (shape,)).fetchall()
         self.exists |= bool(bodies or roots)
         self._bodies += [part for part in bodies if self._rank in (None, part.rank)]
         self._roots += [(metric, root) for root in roots if self._rank in (None, root["rank"])]
@@ -151,13 +151,15 @@ class _Series:
                 axis = self._window.axis
                 summed.append((place, cells.decode_metric(chunk["cells"], axis, narrow)))
             elif fold["level"]:
-                children = self._connection.execute(_FOLDS, (fold["shape"], fold["key"]))
+                children = self._connection.execute(
+                    f"{_FOLDS} parent = ?", (fold["shape"], fold["key"])
+                )
                 waiting += [(metric, child) for child in children]
             else:
                 rows += parts.of_fold(self._connection, fold, [metric], [self._window.axis])
         return rows, [one for _, one in sorted(summed, key=lambda pair: pair[0])]
 
-    def _overlaps(self, fold: sqlite3.Row) -> bool:
+    def _overlaps(self, fold: Row) -> bool:
         axis, _, start, end = self._window
         low, high = fold[f"{axis}_low"], fold[f"{axis}_high"]
         if low is None:
@@ -165,7 +167,7 @@ class _Series:
             return False
         return (start is None or high >= start) and (end is None or low <= end)
 
-    def _cells(self, fold: sqlite3.Row, widest: float) -> Buckets | None:
+    def _cells(self, fold: Row, widest: float) -> Buckets | None:
         """Return the places of the cells of *fold* if they may stand for its rows."""
         axis, _, start, end = self._window
         inside = (start is None or fold[f"{axis}_low"] >= start) and (
