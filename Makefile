@@ -1,9 +1,9 @@
-# make demo | test | crash | fuzz | official | bench | lint: each does its own set-up on a machine with Python, gcc and make.
+# make demo | test | crash | soak | fuzz | official | bench | bench-store | pictures | lint: each does its own set-up on a machine with Python, gcc and make.
 PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := pyproject.toml setup.py simvue/_batch.pyx simvue/_batch.pxd simvue/_columns.pyx benches/_floor.pyx
 
-.PHONY: demo test crash fuzz official bench lint build clean
+.PHONY: demo test crash soak fuzz official bench bench-store pictures lint build clean
 
 build: .venv/built
 
@@ -22,7 +22,7 @@ build: .venv/built
 	$(BIN)/python -m pip install --quiet --group engines
 	touch $@
 
-demo: build $(if $(findstring --store,$(ARGS)),.venv/engines)
+demo: build $(if $(findstring --store,$(ARGS))$(findstring --blobs,$(ARGS)),.venv/engines)
 	$(BIN)/simvue demo $(ARGS)
 
 test: build .venv/tested
@@ -35,6 +35,11 @@ test: build .venv/tested
 crash: build .venv/tested
 	SIMVUE_TEST_KILLS=200 $(BIN)/python -m pytest -s --timeout 3600 tests/crash $(ARGS)
 
+# Engines and nodes killed by the hundred, then at random under load: ARGS="--minutes 60".
+soak: build .venv/tested
+	SIMVUE_TEST_KILLS=100 $(BIN)/python -m pytest -s --timeout 3600 tests/crash/test_fold.py tests/crash/test_engine_faults.py
+	$(BIN)/python tests/soak/soak.py $(ARGS)
+
 # Ten minutes on each decoder and on all operations of the server.
 fuzz: build .venv/tested
 	SIMVUE_TEST_FUZZ_S=600 $(BIN)/python -m pytest tests/fuzz $(ARGS)
@@ -43,7 +48,16 @@ official: build .venv/tested
 	$(BIN)/python tests/official/suite.py $(ARGS)
 
 bench: build .venv/tested
+	@tests/system.sh chromium
 	$(BIN)/python -m benches $(ARGS)
+
+pictures: build .venv/tested
+	@tests/system.sh chromium
+	$(BIN)/python tests/browser/pictures.py $(ARGS)
+
+# Both engines, real ones, through HTTP: about half an hour, and 10 GB of disk.
+bench-store: build .venv/tested
+	$(BIN)/python -m benches --store $(ARGS)
 
 lint: build .venv/tested
 	$(BIN)/ruff format .

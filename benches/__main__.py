@@ -15,11 +15,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from benches import (
+    bench_charts,
+    bench_engines,
     bench_import,
     bench_ingest,
     bench_latency,
     bench_log,
     bench_outage,
+    bench_page,
     bench_path,
     bench_ranks,
     bench_ship,
@@ -152,6 +155,34 @@ def store_lines(found: Figures) -> Iterator[Line]:
     yield Line("  p99", found["write folding p99"], " ms")
 
 
+def engines_lines(found: Figures) -> Iterator[Line]:
+    """Yield the lines of bench_engines."""
+    for kind, name, least in (("sqlite", "SQLite", 3), ("postgres", "PostgreSQL, 2 nodes", 2)):
+
+        def figure(what: str, kind: str = kind) -> float:
+            return found[f"{kind} {what}"]
+
+        yield Line(
+            f"{name}: ingest through HTTP while it folds, points/s",
+            figure("points_per_s") / 1e6, "M", least, at_least=True,
+        )  # fmt: skip
+        yield Line("  1,000 pixels of 10^6 rows", figure("chart of million ms"), " ms", 10)
+        yield Line(
+            "  of the longest series / of 10^6 rows",
+            figure("chart of largest ms") / figure("chart of million ms"), "x", 2,
+        )  # fmt: skip
+        embedded = kind == "sqlite"
+        yield Line(
+            "  last value of every metric of 1,000 runs",
+            figure("last values ms"), " ms", 20 if embedded else None,
+        )  # fmt: skip
+        yield Line(
+            "  filter and sort of 100,000 runs by 2 attributes",
+            figure("filter and sort ms"), " ms", 5 if embedded else None,
+        )  # fmt: skip
+        yield Line("  a reader's p99 beside 2 writers / idle", figure("reader p99 / idle"), "x", 3)
+
+
 def import_lines(found: Figures) -> Iterator[Line]:
     """Yield the lines of bench_import."""
     yield Line("import simvue, beside python -c pass", found["import_ms"], " ms", 50)
@@ -179,6 +210,27 @@ def outage_lines(found: Figures) -> Iterator[Line]:
     yield Line("  rows/s meanwhile", found["rows_per_s"] / 1e6, "M")
 
 
+def page_lines(found: Figures) -> Iterator[Line]:
+    """Yield the lines of bench_page."""
+    yield Line("first useful paint, table of 10,000 runs", found["table_ms"], " ms", 600)
+    yield Line("  / an empty page of the server", found["table_ms"] / found["empty_ms"], "x", 4)
+
+
+def charts_lines(found: Figures) -> Iterator[Line]:
+    """Yield the lines of bench_charts."""
+    yield Line("first charts of a run of 1,000 metrics", found["wide ms"], " ms", 800)
+    yield Line("  / an empty page of the server", found["wide ms"] / found["empty ms"], "x", 4)
+    yield Line("20 runs in each of 12 charts", found["overlay ms"], " ms", 1000)
+    yield Line("  / an empty page", found["overlay ms"] / found["empty large ms"], "x", 4)
+    yield Line("one chart of 10^6 rows, asked for until drawn", found["chart ms"], " ms", 200)
+    yield Line("  of 10^8 / of 10^6", found["large ms"] / found["chart ms"], "x", 1.5)
+    yield Line("12 charts live at 10 Hz / an empty page: p99 of frames",
+               found["live p99"] / found["empty p99"], "x", 3)  # fmt: skip
+    yield Line("  p99", found["live p99"], " ms")
+    yield Line("  maximum", found["live max"], " ms")
+    yield Line("  memory at the end / after a quarter", found["memory"], "x", 1.1)
+
+
 def measure_ship(seconds: float) -> Figures:
     """Return bench_ship's figures at a flush of 1 s, and as ``fast ...`` at one of 100 ms."""
     found = bench_ship.measure(1.0, seconds)
@@ -198,6 +250,8 @@ def benches(quick: bool) -> Iterator[tuple[str, Callable[[], list[Line]]]]:
         yield "bench_ranks", lambda: list(ranks_lines(bench_ranks.measure(64, 5.0)))
         yield "bench_outage", lambda: list(outage_lines(bench_outage.measure(360_000, 0.0)))
         yield "bench_import", lambda: list(import_lines(bench_import.measure(3, 1)))
+        yield "bench_page", lambda: list(page_lines(bench_page.measure(10_000, 3)))
+        yield "bench_charts", lambda: list(charts_lines(bench_charts.measure(5.0, 3, 200_000)))
     else:
         yield "bench_log", lambda: list(log_lines(bench_log.measure()))
         yield "bench_latency", lambda: list(latency_lines(bench_latency.measure()))
@@ -208,6 +262,21 @@ def benches(quick: bool) -> Iterator[tuple[str, Callable[[], list[Line]]]]:
         yield "bench_ranks", lambda: list(ranks_lines(bench_ranks.measure()))
         yield "bench_outage", lambda: list(outage_lines(bench_outage.measure()))
         yield "bench_import", lambda: list(import_lines(bench_import.measure()))
+        yield "bench_page", lambda: list(page_lines(bench_page.measure()))
+        yield "bench_charts", lambda: list(charts_lines(bench_charts.measure()))
+
+
+def store_benches(quick: bool) -> Iterator[tuple[str, Callable[[], list[Line]]]]:
+    """Yield what ``make bench-store`` runs: both engines, the longest series, real servers."""
+    if quick:
+        yield "bench_store", lambda: list(store_lines(bench_store.measure(0.02)))
+        yield (
+            "bench_engines",
+            lambda: list(engines_lines(bench_engines.main(5.0, 2_000_000, 5_000))),
+        )
+    else:
+        yield "bench_store", lambda: list(store_lines(bench_store.measure(1.0)))
+        yield "bench_engines", lambda: list(engines_lines(bench_engines.main()))
 
 
 def machine() -> str:
@@ -223,11 +292,13 @@ def main() -> None:
     """Run all, and print the table at the end."""
     parser = argparse.ArgumentParser(prog="python -m benches", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="two minutes instead of six; rough")
+    parser.add_argument("--store", action="store_true", help="the store on both engines, at length")
     parser.add_argument("--only", help="one bench, such as bench_log")
     arguments = parser.parse_args()
     print(machine(), flush=True)
     lines = []
-    for name, run in benches(arguments.quick):
+    chosen = store_benches if arguments.store else benches
+    for name, run in chosen(arguments.quick):
         if arguments.only in (None, name):
             begun = time.monotonic()
             lines += run()

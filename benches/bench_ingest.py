@@ -36,8 +36,13 @@ BODY_SIZE = 4 << 20
 START_US = 1_760_000_000_000_000
 
 
-def make_body(run: str, metrics: int, size: int, seed: int) -> tuple[bytes, int, float]:
-    """Encode a body of about *size* bytes; return it, its rows, and the sum of its values."""
+def make_body(
+    run: str, metrics: int, size: int, seed: int, first: int = 0
+) -> tuple[bytes, int, float]:
+    """Encode a body of about *size* bytes; return it, its rows, and the sum of its values.
+
+    Its rows begin at step *first*, and at as many milliseconds.
+    """
     generator = np.random.default_rng(seed)
     names = [f"residual/u{i:04d}" for i in range(metrics)]
     pack = msgpack.Packer().pack
@@ -53,10 +58,10 @@ def make_body(run: str, metrics: int, size: int, seed: int) -> tuple[bytes, int,
 
     count = max(2, size // len(row(99_999, [0.1] * metrics, 10**7)))
     values = 1 + np.cumsum(generator.normal(scale=1e-3, size=(count, metrics)), axis=0)
-    moments = np.cumsum(generator.integers(990, 1010, count)).tolist()
+    moments = (first * 1000 + np.cumsum(generator.integers(990, 1010, count))).tolist()
     encoded = [
         row(step, line, moment)
-        for step, (line, moment) in enumerate(zip(values.tolist(), moments, strict=True))
+        for step, (line, moment) in enumerate(zip(values.tolist(), moments, strict=True), first)
     ]
     body = wire.body_header(run, "metrics", count) + b"".join(encoded)
     return body, count, float(values.sum())

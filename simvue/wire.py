@@ -17,6 +17,7 @@ import random
 import re
 import string
 from datetime import datetime, timezone
+from functools import lru_cache
 from typing import Final, Literal
 
 # ---- Limits ---------------------------------------------------------------------
@@ -84,7 +85,11 @@ def is_id(text: str) -> bool:
 WRITER_HEADER: Final = "Simvue-Writer"
 ROWS_HEADER: Final = "Simvue-Rows"
 MSGPACK: Final = "application/msgpack"
-FEATURES: Final = ("run-id", "rows", "abort", "series", "ranks", "live", "artifact-id", "alert-id")
+FEATURES: Final = (
+    *("run-id", "rows", "abort", "series", "ranks", "live", "artifact-id", "alert-id"),
+    # Series along another metric, and on logarithmic axes.
+    "axes",
+)
 """Additions to the v1 wire that our server lists in ``GET /version``."""
 EVENT_STREAM: Final = "text/event-stream"
 KEEP_ALIVE_S: Final = 15.0
@@ -141,9 +146,14 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 def format_timestamp(microseconds: int) -> str:
     """Write microseconds since the epoch as the wire has them: UTC, no zone, six digits."""
     seconds, fraction = divmod(microseconds, 1_000_000)
-    moment = datetime.fromtimestamp(seconds, timezone.utc)
+    return f"{_format_second(seconds)}.{fraction:06d}"
+
+
+# What is listed together often happened together.
+@lru_cache(maxsize=1024)
+def _format_second(seconds: int) -> str:
     # Not by strftime, whose years before 1000 have fewer digits on Linux.
-    return f"{moment.replace(tzinfo=None).isoformat()}.{fraction:06d}"
+    return datetime.fromtimestamp(seconds, timezone.utc).replace(tzinfo=None).isoformat()
 
 
 def parse_timestamp(text: str) -> int:

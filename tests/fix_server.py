@@ -32,11 +32,13 @@ class Server:
     """A ``simvue server`` process and how to speak to it.
 
     ``url`` has no ``/api``; ``token`` is the administrator's; ``data`` is its directory.
+    *before* is Python code that it runs first, to shrink limits.
     """
 
-    def __init__(self, data: Path, *arguments: str) -> None:
+    def __init__(self, data: Path, *arguments: str, before: str = "") -> None:
         self.data = data
         self.arguments = arguments
+        self.before = before
         self.log = data.parent / f"{data.name}.log"
         self.port = 0
         self.process: subprocess.Popen[str]
@@ -46,7 +48,9 @@ class Server:
     def start(self) -> None:
         """Start the process and wait until it says that it is ready."""
         self.process = run_server(
-            "--data", str(self.data), "--port", str(self.port), *self.arguments, log=self.log
+            *("--data", str(self.data), "--port", str(self.port), *self.arguments),
+            log=self.log,
+            before=self.before,
         )
         assert self.process.stdout is not None
         late = threading.Timer(START_S_MAX, self.process.kill)
@@ -151,11 +155,17 @@ def good(response: requests.Response) -> Any:
     return response.json()
 
 
-def run_server(*arguments: str, log: Path) -> subprocess.Popen[str]:
-    """Start ``simvue server``; its stderr goes to *log*, its stdout is a pipe."""
+def run_server(*arguments: str, log: Path, before: str = "") -> subprocess.Popen[str]:
+    """Start ``simvue server``; its stderr goes to *log*, its stdout is a pipe.
+
+    *before* is Python code that it runs first.
+    """
+    program = ["-m", "simvue"]
+    if before:
+        program = ["-c", f"import sys\n{before}\nfrom simvue.cli import main\nsys.exit(main())"]
     with log.open("a") as stderr:
         return subprocess.Popen(
-            [sys.executable, "-m", "simvue", "server", *arguments],
+            [sys.executable, *program, "server", *arguments],
             cwd=ROOT,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,

@@ -83,9 +83,8 @@ def migrate(
 
     The directory stays as it is, marked as moved: no server opens it any more.
     """
-    from simvue.server.store import moved, shown
+    from simvue.server.store import moved, open_store, shown
     from simvue.server.store.sources import in_postgres
-    from simvue.server.store.sqlite import SQLiteStore
 
     data = data.absolute()
     if not in_postgres(to):
@@ -93,7 +92,7 @@ def migrate(
     if not (data / "simvue.db").exists():
         raise StoreError(f"there is no store in {data}: it has no simvue.db")
     # Whoever holds the lock is the only one who writes, and an older store is upgraded.
-    held = SQLiteStore(str(data))
+    held = open_store(str(data), data_blobs)
     try:
         _copy(
             Place(str(data), data_blobs),

@@ -85,6 +85,8 @@ def make_app(
         watchers = [
             asyncio.create_task(lifecycle.watch(store, live, interval)),
             asyncio.create_task(lifecycle.fold(store)),
+            asyncio.create_task(lifecycle.pack(store)),
+            asyncio.create_task(lifecycle.tidy(store)),
             asyncio.create_task(watch.watch()),
         ]
         try:

@@ -8,7 +8,8 @@ of every run.
 A run with a ``ttl`` is deleted that many seconds after its end, or after the last that was
 heard of it if it has none; a running run never is.
 
-What came is folded meanwhile, so that long series are read as fast as short ones.
+What came is folded meanwhile, so that long series are read as fast as short ones, and what the
+dead left behind is removed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from simvue.exception import StoreError
@@ -31,6 +33,9 @@ INTERVAL_S: Final = 3.0
 FOLD_INTERVAL_S: Final = 1.0
 # Between two tries where folding fails: each says so in the log.
 FOLD_PAUSE_S: Final = 60.0
+
+# What is removed there has lain for a day, and looking for it keeps writes waiting for a moment.
+TIDY_INTERVAL_S: Final = 6 * 3600.0
 
 logger = logging.getLogger("simvue.server")
 
@@ -70,3 +75,28 @@ async def fold(store: Store, interval: float = FOLD_INTERVAL_S) -> None:
             meters.FOLD_FAILURES.inc()
             await asyncio.sleep(FOLD_PAUSE_S)
         await asyncio.sleep(interval)
+
+
+async def pack(store: Store, interval: float = FOLD_INTERVAL_S) -> None:
+    """Move what was folded to the blobs, a pack after the other, until cancelled.
+
+    Beside folding: neither has to wait while the other has much to do, or fails.
+    """
+    while True:
+        try:
+            if await asyncio.to_thread(store.pack):
+                continue
+        except (Busy, StoreError) as error:
+            # The storage does not answer, say: rows stay in the database until it does.
+            logger.warning("rows are not moved to the blobs: %s", error)
+            meters.FOLD_FAILURES.inc()
+            await asyncio.sleep(FOLD_PAUSE_S)
+        await asyncio.sleep(interval)
+
+
+async def tidy(store: Store, interval: float = TIDY_INTERVAL_S) -> None:
+    """Remove what is left behind, every *interval* seconds until cancelled."""
+    while True:
+        await asyncio.sleep(interval)
+        with suppress(Busy, StoreError):
+            await asyncio.to_thread(store.tidy)

@@ -112,7 +112,7 @@ WRITES_WAITING: Final = Gauge("simvue_writes_waiting", "Writes that wait for the
 FOLD_SECONDS: Final = Histogram(
     "simvue_fold_seconds", "A step of folding that found something to do.", buckets=_FOLD_BUCKETS
 )
-FOLD_FAILURES: Final = Counter("simvue_fold_failures", "Steps of folding that failed.")
+FOLD_FAILURES: Final = Counter("simvue_fold_failures", "Steps of folding, and packs, that failed.")
 RUNS_LOST: Final = Counter("simvue_runs_lost", "Runs that fell silent and were marked as lost.")
 
 

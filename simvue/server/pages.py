@@ -1,6 +1,7 @@
 """Pages: the files of ``simvue/ui`` as a browser gets them, and the log-in page.
 
-The files are read once, at start, from wherever the package is installed.  The page asks for
+The files are read once, at start, from wherever the package is installed, and go out as they
+are written, but for the comments of our scripts, which are half of them.  The page asks for
 them under ``/ui/<version>/``, where a browser may keep them for good: other files are another
 version.  A browser that shows a token (in the tokened URL or on the log-in page) gets it back
 as a cookie that no script can read and that no other site's page can send.
@@ -91,6 +92,12 @@ _PLACE: Final = "/?&=%,:;~+@!$'()*"
 # What bears a version never changes.
 _FOREVER = {**_PRIVATE, "Cache-Control": "private, max-age=31536000, immutable"}
 
+# Comments that have their lines to themselves, and types within one.  The lines stay, so that a
+# browser's messages name those of the source.
+_COMMENT = re.compile(
+    rb"^[ \t]*(?:/\*(?:(?!\*/).)*\*/|//[^\n]*)[ \t]*$|/\*\* @type (?:(?!\*/).)*\*/ ?",
+    re.MULTILINE | re.DOTALL,
+)
 _VERSIONED = re.compile(r"([0-9a-f]{12})/(.+)")
 _IMPORT = re.compile(rb'^(?:import|export)\s[^;]*?from "(\.[^"]+)";', re.MULTILINE)
 
@@ -123,7 +130,10 @@ def read_pages() -> Pages:
             if entry.is_dir():
                 walk(entry, f"{path}/")
             elif entry.is_file():
-                found[path] = entry.read_bytes()
+                content = entry.read_bytes()
+                # What is vendored bears its licence in a comment.
+                ours = path.endswith(".js") and not path.startswith("vendor/")
+                found[path] = without_comments(content) if ours else content
 
     walk(resources.files("simvue") / "ui", "")
     version = _tag(b"".join(found.values()))[:12]
@@ -136,6 +146,11 @@ def read_pages() -> Pages:
     index = found["index.html"].replace(b"</head>", preload.encode() + b"</head>")
     found["index.html"] = index.replace(b'"/ui/', f'"/ui/{version}/'.encode())
     return Pages({path: _page(path, content) for path, content in found.items()}, version)
+
+
+def without_comments(script: bytes) -> bytes:
+    """Return *script* without its comments and types; lines keep their number."""
+    return _COMMENT.sub(lambda comment: b"\n" * comment[0].count(b"\n"), script)
 
 
 def _modules(path: str, files: dict[str, bytes]) -> set[str]:

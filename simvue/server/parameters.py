@@ -40,6 +40,14 @@ class Listing(Sorted, kw_only=True):
     filters: list[str] = []
 
 
+class RunListing(Listing, kw_only=True):
+    """Runs, without those members that are said to be unwanted."""
+
+    return_metrics: bool = True
+    return_metadata: bool = True
+    return_system: bool = True
+
+
 class OfRuns(Struct, kw_only=True):
     """Runs by their ids."""
 
@@ -63,10 +71,11 @@ class Points(OfRuns, kw_only=True):
 
 
 class Columns(Struct, kw_only=True):
-    """Columns of metrics of one run, between two places of an axis."""
+    """Columns of metrics of one run, between two places of an axis: ``metric:NAME`` is one too."""
 
     metrics: list[str]
-    xaxis: Literal["step", "time", "timestamp"] = "step"
+    xaxis: Annotated[str, Meta(pattern="^(step|time|timestamp|metric:.*)$")] = "step"
+    xscale: Literal["linear", "log"] = "linear"
     max_points: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
     start: float | None = None
     end: float | None = None

@@ -7,7 +7,8 @@
     Live.deliver <── from each other server <───────────────── Store.hear <──┘
 
 What others tell is told to listeners here and not passed on again.  News may be lost while the
-database restarts: listeners are then told that all may have changed.
+database restarts, at whoever tells and at whoever hears: listeners are then told that all may
+have changed.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ class Relay:
         self._pending: dict[tuple[Topic, str, str], str] = {}
         self._changed = threading.Condition()
         self._urgent = False
+        self._lost = False
+        """Whether some news could not be told."""
         self._closed = False
         self._thread = threading.Thread(target=self._serve, name="simvue-relay", daemon=True)
         self._thread.start()
@@ -64,16 +67,19 @@ class Relay:
     def _serve(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._pending or self._closed)
+                self._changed.wait_for(lambda: self._pending or self._lost or self._closed)
                 pending, self._pending = self._pending, {}
                 self._urgent = False
                 closed = self._closed
             try:
-                for news in _texts(pending):
+                # No news in particular: that some may have been missed.
+                for news in [""] if self._lost else _texts(pending):
                     self._store.tell(news)
+                self._lost = False
             except StoreError as error:
-                # Those who missed it look again when they hear of the database's return.
-                logger.warning("other servers are not told what changed: %s", error)
+                if not self._lost:
+                    logger.warning("other servers are not told what changed: %s", error)
+                self._lost = True
             if closed:
                 return
             until = time.monotonic() + PAUSE_S

@@ -7,7 +7,8 @@ logged, or as many buckets as their chart has pixels::
     aggregate  [{"step": 0, "average": .., "min": .., "max": ..}]   the same, over several runs
     columns    {"step": bin, "time": bin, "timestamp": bin, "values": bin, "kinds": "f",
                 "rank": bin of int32, -1 for none, where ranks share the run}
-    buckets    {"count": bin, "nonfinite": bin, "first": bin, "x_first": bin, ...}
+    buckets    {"count": bin, "nonfinite": bin, "first": bin, "x_first": bin, ...,
+                "left_out": rows of the whole series that have no place on the axis}
 
 A ``bin`` is little-endian: int64, float64, and eight bytes a value, of which ``kinds`` says
 what they are: "f" float64, "i" int64, "u" uint64, "b" bool for all rows, or a byte 0 to 3 a
@@ -119,9 +120,10 @@ def of_rank(series: Series, rank: int) -> Series:
     return series.take(ranks == rank)
 
 
-def pixels(cut: buckets.Buckets) -> dict[str, Any]:
-    """Return buckets as columns."""
+def pixels(cut: buckets.Cut) -> dict[str, Any]:
+    """Return buckets as columns, and what is beside them."""
     return {
+        "left_out": cut.left_out,
         "count": _binary(cut.count, "<i8"),
         "nonfinite": _binary(cut.nonfinite, "<i8"),
         "first": _binary(cut.first, "<f8"),

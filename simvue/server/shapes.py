@@ -364,6 +364,7 @@ class MadeArtifact(Answer, kw_only=True):
 
     id: Id
     url: str | None
+    fields: dict[str, str] = {}
 
 
 class Artifact(Answer, kw_only=True):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from benches import (
+    bench_engines,
     bench_import,
     bench_ingest,
     bench_latency,
@@ -127,3 +128,15 @@ def test_a_slower_head_fails_and_is_named(monkeypatch, capsys):
 )
 def test_a_line_of_the_table_says_what_was_measured(line, cells):
     assert (line.target, line.figure, line.met) == cells
+
+
+@pytest.mark.usefixtures("postgres")
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_the_server_on_each_engine_is_asked_and_every_row_counted(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench_engines, "MILLION", 40_000)
+    monkeypatch.setattr(bench_engines, "BODIES", 2)
+    monkeypatch.setattr(bench_engines, "LOOKS", 3)
+    found = bench_engines.measure(kind, seconds=1.0, largest=60_000, runs=2_000)
+    assert found[f"{kind} points_per_s"] > 0

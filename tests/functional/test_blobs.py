@@ -57,6 +57,11 @@ def left_in_bucket(bucket: str) -> Callable[[], list[str]]:
     return lambda: _objects(bucket)
 
 
+def endpoint(url: str) -> str:
+    """Return where the store of the bucket at *url* is."""
+    return quote(parse_qs(urlsplit(url).query)["endpoint"][0], safe="")
+
+
 def _files(url: str) -> list[str]:
     return [str(path) for path in Path(url).rglob("*") if path.is_file()]
 
@@ -224,11 +229,11 @@ def test_an_upload_with_another_checksum_than_announced_leaves_nothing(blobs, le
 
 
 def test_a_client_may_send_and_fetch_bytes_past_the_server(bucket):
-    blobs = open_blobs(bucket)
+    blobs = open_blobs(f"{bucket}&direct={endpoint(bucket)}")
+    assert blobs.direct is not None
     content = b"straight in"
     place = new_place(checksum(content))
-    form = blobs.upload_form(place, checksum(content))
-    assert form is not None
+    form = blobs.direct.upload_form(place, checksum(content))
     refused = requests.post(
         form.url, data=dict(form.fields), files={"file": b"other bytes"}, timeout=60
     )
@@ -239,19 +244,23 @@ def test_a_client_may_send_and_fetch_bytes_past_the_server(bucket):
     assert sent.status_code in (200, 204)
     assert get(blobs, place) == content
 
-    url = blobs.download_url(place, "text/plain", 'attachment; filename="it.txt"')
-    assert url is not None
+    url = blobs.direct.download_url(place, "text/plain", 'attachment; filename="it.txt"')
     found = requests.get(url, timeout=60)
     assert found.content == content
     assert found.headers["Content-Type"] == "text/plain"
     assert found.headers["Content-Disposition"] == 'attachment; filename="it.txt"'
     assert requests.get(url[:-1] + "0", timeout=60).status_code == 403
 
+    blobs.direct.copy(place, "another")
+    blobs.remove(place)
+    assert get(blobs, "another") == content
+    with pytest.raises(FileNotFoundError):
+        blobs.direct.copy(place, "a third")
 
-def test_bytes_in_a_folder_go_by_the_server(tmp_path):
-    blobs = open_blobs(str(tmp_path / "blobs"))
-    assert blobs.upload_form("aa/bb", checksum(b"")) is None
-    assert blobs.download_url("aa/bb", "text/plain", "inline") is None
+
+def test_bytes_go_by_the_server_unless_an_address_for_clients_is_given(bucket, tmp_path):
+    assert open_blobs(str(tmp_path / "blobs")).direct is None
+    assert open_blobs(bucket).direct is None
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from fix_server import Server
 from simvue import Client
 from simvue.cli.demo import on_paper
 from simvue.cli.demo.comparison import Comparison
+from simvue.cli.demo.engines import room
 from simvue.cli.demo.paper import Paper
 
 ROOT = Path(__file__).parents[2]
@@ -24,9 +25,27 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 ROW = re.compile(r"^(\w+) +([\d,]+) +([\d,]+) +([\d,]+) +([\d.]+) us  (yes|no) +(http\S+)$", re.M)
 
 
-def test_every_number_of_every_example_comes_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "engines"),
+    [([], []), (["--store", "postgresql", "--blobs", "s3"], ["postgres", "seaweed"])],
+    ids=["alone", "engines"],
+)
+def test_every_number_of_every_example_comes_back(
+    options: list[str], engines: list[str], request: pytest.FixtureRequest
+) -> None:
+    for engine in engines:
+        # Skips where it is not installed; the demo starts its own.
+        request.getfixturevalue(engine)
+    with room() as place:
+        check_demo(["--data", str(place / "data"), *options])
+        # The embedded store did not do the work of the other one.
+        assert (place / "data" / "simvue.db").exists() is not bool(engines)
+        assert (place / "data" / "postgresql").exists() is bool(engines)
+
+
+def check_demo(options: list[str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "simvue", "demo", "--once", "--data", str(tmp_path / "data")],
+        [sys.executable, "-m", "simvue", "demo", "--once", *options],
         cwd=ROOT,
         # Settings of whoever runs it must not reach the examples.
         env={**os.environ, "SIMVUE_URL": "http://127.0.0.1:1", "SIMVUE_TOKEN": "wrong"},

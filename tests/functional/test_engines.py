@@ -13,6 +13,7 @@ from fix_postgres import drop_database, make_database
 from simvue.cli.demo import engines
 from simvue.cli.demo.engines import postgres as postgres_engine
 from simvue.cli.demo.engines import seaweed as seaweed_engine
+from simvue.server.store.blobs import open_blobs
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,6 +57,23 @@ def test_a_database_is_a_copy_of_its_template(postgres):
     drop_database(postgres, copy)
     connection.close()
     drop_database(postgres, model)
+
+
+def test_a_cluster_of_seaweedfs_is_found_again(seaweed, monkeypatch):
+    """On other ports and with other credentials, as a second demo over one directory has them."""
+    with engines.room() as place:
+        for start in range(2):
+            with engines.SeaweedFS(place) as cluster:
+                for name, text in cluster.environment.items():
+                    monkeypatch.setenv(name, text)
+                kept = open_blobs(cluster.url)
+                if start == 0:
+                    draft = kept.draft("first")
+                    draft.write(bytes(range(256)) * 1000)
+                    draft.seal()
+                assert kept.read("first", 1000, 256) == bytes(range(1000 % 256, 256)) + bytes(
+                    range(1000 % 256)
+                )
 
 
 @pytest.mark.parametrize("start", ["Postgres(place)", "SeaweedFS(place)"])

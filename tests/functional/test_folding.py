@@ -33,9 +33,10 @@ from simvue.server.store import (
     fold,
     folding,
     leases,
+    pairs,
 )
 from simvue.server.store.audit import audit
-from simvue.server.store.buckets import Axis, Buckets
+from simvue.server.store.buckets import Axis, Buckets, MetricAxis
 from simvue.server.store.sql import SQLStore
 from simvue.server.store.sqlite import SQLiteStore
 
@@ -150,7 +151,9 @@ def check_cut(found: Buckets, series: Series, axis: Axis, most: int, **range_: A
     For a series that ascends along *axis*: its rows are handed out by the buckets' counts.
     """
     x, y = getattr(series, axis), buckets.floats(series.values, series.kinds)
-    taken = buckets.within(x, range_.get("start"), range_.get("end"))
+    log = range_.get("log", False)
+    taken = np.isfinite(x) & (x >= range_.get("start", -math.inf))
+    taken &= (x <= range_.get("end", math.inf)) & ((x > 0) | (not log))
     x, y = x[taken], y[taken]
     assert len(found.count) <= most
     assert found.count.sum() == len(x)
@@ -162,9 +165,13 @@ def check_cut(found: Buckets, series: Series, axis: Axis, most: int, **range_: A
         assert len(found.count) == len(x)
         return
     low, high = range_.get("start", x[0].item()), range_.get("end", x[-1].item())
-    width = (high - low) / most
     # A bucket ends a third of its width behind its edge, at most.
-    assert (found.last_x - found.first_x).max() <= width * 4 / 3 + (axis != "time")
+    if log:
+        width = math.log(high / low) / most
+        assert np.log(found.last_x / found.first_x).max() <= width * 4 / 3 + 1e-9
+    else:
+        width = (high - low) / most
+        assert (found.last_x - found.first_x).max() <= width * 4 / 3 + (axis != "time")
 
 
 # ---- Any bodies, any moment ---------------------------------------------------------------
@@ -297,6 +304,94 @@ def test_a_cut_of_a_folded_series_is_exact_but_for_where_its_buckets_part(
         for low, high in ((0, 100), (17, 2903), (1000, 1001), (2990, 3009)):
             ends = {"start": x[low].item(), "end": x[high].item()}
             check_cut(store.cut(run, ["x"], axis, most, **ends)["x"], series, axis, most, **ends)
+    for most in (1, 7, 100, 3010):
+        for asked in ({}, {"start": x[17].item()}, {"end": x[2903].item()}):
+            log = {"log": True, **asked}
+            cut = store.cut(run, ["x"], axis, most, **log)["x"]
+            check_cut(cut, series, axis, most, **log)
+            # The first row is at step 0 and at time 0.
+            assert cut.left_out == int(axis != "timestamp" and not asked)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_series_that_is_partly_below_zero_is_cut_above_it(store: SQLStore) -> None:
+    run = new_run(store)
+    for first in range(0, 1200, 30):
+        rows = walk(first, first + 30)
+        rows.blocks[0].words[1] = ((np.arange(first, first + 30) - 500) / 8).view(np.uint64)
+        store.add_metrics(run, rows, Span("w", first, first + 30))
+    fold_all(store)
+    series = store.series(run, ["x"])["x"]
+    for most in (5, 40, 2000):
+        cut = store.cut(run, ["x"], "time", most, log=True)["x"]
+        check_cut(cut, series, "time", most, log=True)
+        assert cut.left_out == 501
+    assert len(store.cut(run, ["x"], "time", 5, end=-1.0, log=True)["x"].count) == 0
+
+
+# ---- Along another metric ----------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("small")
+def test_a_series_along_another_metric_is_cut_as_its_rows_are(
+    store: SQLStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paired row by row, whether folded or not; the oracle pairs two whole series."""
+    monkeypatch.setattr(pairs, "_WAITING_MAX", 64)
+    run = new_run(store)
+    for first in range(0, 600, 30):
+        rows = walk(first, first + 30, ("x", "y"))
+        x, y = rows.blocks[0].words[3:].view(np.float64)
+        y[first % 7], y[first % 5], x[first % 11] = math.nan, -math.inf, math.inf
+        store.add_metrics(run, rows, Span("w", first, first + 30))
+    fold_all(store)
+    store.add_metrics(run, walk(600, 610, ("x", "y")), Span("w", 600, 610))
+    store.add_metrics(run, walk(610, 625, ("x",)), Span("w", 610, 625))
+    found = store.series(run, ["x", "y"])
+    x, y = (found[name].values.view(np.float64) for name in ("y", "x"))
+    y = y[: len(x)]
+    for most in (1, 10, 200, 5000):
+        for ends in ((None, None), (-1.0, 2.0), (0.5, None), (None, -1.0), (90.0, 91.0)):
+            for log in (False, True):
+                cut = store.cut(run, ["x"], MetricAxis("y"), most, *ends, log=log)["x"]
+                window = buckets.Window(most, *ends, log)
+                same_buckets(cut, buckets.cut_rows(x, y, window))
+                placed = np.isfinite(x) & ((x > 0) | (not log))
+                assert cut.left_out == (15 + (~placed).sum() if ends == (None, None) else 0)
+
+
+@pytest.mark.usefixtures("small")
+def test_ranks_are_paired_each_with_itself(store: SQLStore) -> None:
+    run = new_run(store)
+    store.update_run(run, {"writers": {f"w{i}": {"kind": "metrics", "rank": i} for i in range(2)}})
+    for first in range(0, 120, 20):
+        for writer in ("w0", "w1"):
+            rows = walk(first, first + 20, ("x", "y"))
+            rows.blocks[0].words[4] = (np.arange(first, first + 20) + 0.5).view(np.uint64)
+            store.add_metrics(run, rows, Span(writer, first, first + 20))
+    fold_all(store)
+    assert store.cut(run, ["x"], MetricAxis("y"), 60)["x"].count.tolist() == [4] * 60
+    alone = store.cut(run, ["x"], MetricAxis("y"), 60, rank=1)["x"]
+    assert alone.count.tolist() == [2] * 60
+    assert len(store.cut(run, ["x"], MetricAxis("y"), 60, rank=7)["x"].count) == 0
+    assert store.cut(run, ["x"], MetricAxis("none"), 60)["x"].left_out == 240
+    assert store.cut(run, ["none"], MetricAxis("y"), 60) == {}
+
+
+@pytest.mark.usefixtures("small")
+def test_too_many_rows_along_another_metric_are_refused_but_not_a_part_of_them(
+    store: SQLStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run(store)
+    for first in range(0, 300, 30):
+        rows = walk(first, first + 30, ("x", "y"))
+        rows.blocks[0].words[4] = np.arange(first, first + 30, dtype=np.float64).view(np.uint64)
+        store.add_metrics(run, rows, Span("w", first, first + 30))
+    fold_all(store)
+    monkeypatch.setattr(pairs, "ROWS_MAX", 100)
+    with pytest.raises(ValueError, match="ask for a narrower range of y"):
+        store.cut(run, ["x"], MetricAxis("y"), 10)
+    assert store.cut(run, ["x"], MetricAxis("y"), 10, 100, 139)["x"].count.tolist() == [4] * 10
 
 
 @pytest.mark.usefixtures("small")

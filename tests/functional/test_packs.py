@@ -44,7 +44,7 @@ def filled(store: SQLStore, rows: int, status: str = "completed") -> str:
 
 
 def fold_all(store: SQLStore) -> None:
-    while store.fold():
+    while store.fold() or store.pack():
         pass
 
 
@@ -159,7 +159,7 @@ def test_a_pack_that_cannot_be_written_leaves_the_rows_where_they_are(
 
     monkeypatch.setattr(store._blobs, "draft", failing)
     with pytest.raises(StoreError, match="no such luck"):
-        store.fold()
+        store.pack()
     assert counted(store) == (0, 0, 8)
     assert answers(store, run) == before
     monkeypatch.undo()
@@ -185,7 +185,7 @@ def test_a_run_deleted_while_its_pack_is_written_leaves_nothing(
         return draft(place)
 
     monkeypatch.setattr(store._blobs, "draft", slow)
-    assert store.fold()
+    assert store.pack()
     monkeypatch.undo()
     assert counted(store) == (0, 0, 0)
     # What nobody needs goes at the next deletion.
@@ -215,7 +215,7 @@ import sys
 from simvue.server.store import fold, open_store
 fold.ROWS = 100
 store = open_store(sys.argv[1], sys.argv[2])
-while store.fold():
+while store.fold() or store.pack():
     print("step", flush=True)
 """
 

@@ -388,6 +388,15 @@ def test_axes_come_back_exactly_in_any_order(store: Store) -> None:
     assert series.timestamp.tolist() == [946_684_799_999_999, 1_767_225_600_000_001, -1_000_000]
 
 
+def test_a_sum_may_be_larger_than_a_float(store: Store) -> None:
+    run = new_run(store)
+    for first in range(3):
+        store.add_metrics(run, rows_of([{"x": 1.7e308}]), Span("w", first, first + 1))
+    summary = store.get_run(run)["metrics"]["x"]
+    assert (summary["count"], summary["max"], summary["last"]) == (3, 1.7e308, 1.7e308)
+    assert summary["average"] >= 1.7e308 / 3
+
+
 def test_summaries_are_not_poisoned(store: Store) -> None:
     run = new_run(store)
     for values in ([math.nan, 2.0, math.inf], [-math.inf, 4.0, math.nan]):

@@ -15,6 +15,7 @@ import pytest
 
 from simvue.exception import StoreError
 from simvue.server.store import Query, RunGone, open_store
+from simvue.server.store.audit import audit
 from simvue.server.store.sql import SCHEMA
 
 STORES = Path(__file__).parent / "stores"
@@ -81,6 +82,41 @@ def test_an_older_store_is_upgraded_and_holds_what_it_held(tmp_path: Path, versi
     fresh = tmp_path / "fresh"
     open_store(str(fresh)).close()
     assert tables_of(database) == tables_of(fresh / "simvue.db")
+
+
+@pytest.mark.parametrize("version", range(2, SCHEMA))
+def test_folds_artifacts_and_alerts_are_upgraded(tmp_path: Path, version: int) -> None:
+    """What a store may hold since version 2; its blobs are files, and stay where they are."""
+    database = make(tmp_path / "store", version)
+    with closing(sqlite3.connect(database)) as connection:
+        (place,) = connection.execute("SELECT place FROM blob").fetchone()
+    blob = database.with_name("blobs") / place
+    blob.parent.mkdir(parents=True)
+    blob.write_bytes(b"11 bytes ..")
+    store = open_store(str(database.parent))
+    try:
+        run = store.get_run("T" * 22)
+        assert (run["folder"], run["status"], run["tags"]) == ("/new", "completed", ["c"])
+        assert run["metadata"] == {"k": 1.5}
+        series = store.series("T" * 22, ["x", "n"])
+        assert series["x"].values.view("<f8").tolist() == list(range(4096))
+        assert series["n"].values.tolist() == list(range(4096))
+        assert series["n"].time.tolist() == [step / 8 for step in range(4096)]
+        cut = store.cut("T" * 22, ["x"], "step", 4)["x"]
+        assert [cut.count.sum(), cut.min.min(), cut.max.max()] == [4096, 0, 4095]
+        assert store.writers("T" * 22) == {"w" * 22: [(0, 4096)]}
+        (artifact,) = store.run_artifacts("T" * 22)
+        assert (artifact["name"], artifact["category"]) == ("a.txt", "output")
+        file, size = store.open_artifact(artifact["id"])
+        with file:
+            assert (file.read(), size) == (b"11 bytes ..", 11)
+        total, (alert,) = store.list_alerts(Query())
+        assert (total, alert["name"], alert["alert"]["threshold"]) == (1, "hot", 5)
+        # It goes on: what is new has keys of its own.
+        assert store.create_run({"folder": "/new"}, "ada")[1]
+    finally:
+        store.close()
+    assert audit(database.parent).faults == []
 
 
 def test_what_it_was_stays_beside_it(tmp_path: Path) -> None:

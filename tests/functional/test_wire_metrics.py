@@ -377,6 +377,25 @@ class TestSeries:
             assert floats["first"][0] == 1.0
             assert floats["x_first"][0] == origin
 
+    def test_buckets_lie_along_another_metric_and_on_a_logarithmic_axis(
+        self, server: Server
+    ) -> None:
+        run = server.new_run()
+        rows = [row(i, {"a": float(i), "b": 2.0**i}) for i in range(20)]
+        server.send_rows(run, [*rows, row(20, {"a": 20.0}), row(21, {"a": 21.0, "b": math.nan})])
+        assert "axes" in server.get("/version")["features"]
+        cut = series(server, run, "a", xaxis="metric:b", xscale="log", max_points=10)["a"]
+        assert np.frombuffer(cut["count"], "<i8").tolist() == [2] * 10
+        assert np.frombuffer(cut["first"], "<f8").tolist() == list(range(0, 20, 2))
+        assert np.frombuffer(cut["x_first"], "<f8").tolist() == [4.0**i for i in range(10)]
+        assert cut["left_out"] == 2
+        linear = series(server, run, "a", xaxis="metric:b", max_points=2)["a"]
+        assert np.frombuffer(linear["count"], "<i8").tolist() == [19, 1]
+        by_step = series(server, run, "a", xaxis="step", xscale="log", max_points=4)["a"]
+        # Each edge is 2.14 times the one before: 1 and 2, 3 and 4, 5 to 9, 10 to 21.
+        assert np.frombuffer(by_step["count"], "<i8").tolist() == [2, 2, 5, 12]
+        assert by_step["left_out"] == 1
+
     def test_a_zoom_asks_for_part_of_the_axis(self, server: Server) -> None:
         run = server.new_run()
         server.send_rows(run, [row(i, {"a": float(i)}) for i in range(1000)])
@@ -392,6 +411,8 @@ class TestSeries:
         [
             {"metrics": "a"},
             {"xaxis": "phase"},
+            {"xaxis": "metric:a"},
+            {"xscale": "sqrt", "max_points": "9"},
             {"max_points": "-1"},
             {"max_points": "9" * 12},
             {"start": "x"},

@@ -8,8 +8,12 @@
         v                                    v
         └──────────> comparison <────────────┘
 
+With ``--store postgresql`` or ``--blobs s3`` the server keeps what it gets in a PostgreSQL or
+a SeaweedFS cluster, which run as long as the demo does.
+
 Nothing of it touches the user's own runs: store, spool, shared memory and home are
-directories of the demo's own, swept away at its end (a ``--data`` directory is kept).
+directories of the demo's own, swept away at its end (a ``--data`` directory is kept, and the
+engines' clusters in it).
 """
 
 from __future__ import annotations
@@ -24,8 +28,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from importlib import metadata
 from io import StringIO
@@ -34,6 +38,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 import click
+
+from simvue.exception import StoreError
+
+from .engines import Postgres, SeaweedFS, room
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -82,17 +90,31 @@ _DIFFERENCES_MAX: Final = 5
     help="Keep the store in DIR.  [default: a directory that goes away with the demo]",
 )
 @click.option(
+    "--store",
+    type=click.Choice(["postgresql"]),
+    help="Keep runs and rows in a PostgreSQL of the demo's own.",
+)
+@click.option(
+    "--blobs",
+    type=click.Choice(["s3"]),
+    help="Keep artifacts, and rows that are packed, in a SeaweedFS cluster of the demo's own.",
+)
+@click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=0,
     help="Port of the demo's server.  [default: any free one]",
 )
-def command(once: bool, data: Path | None, port: int) -> None:
+def command(once: bool, data: Path | None, store: str | None, blobs: str | None, port: int) -> None:
     """Run the examples against a server of their own, and check every number."""
     # Asked to end in whichever way, it takes its server along.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     examples = find_examples()
-    with scratch() as place, serving(data or place.disk / "data", port, place) as server:
+    with (
+        scratch() as place,
+        keeping(data, store is not None, blobs is not None) as settings,
+        serving(data or place.disk / "data", port, place, settings) as server,
+    ):
         click.echo(f"Server ready.  Open {server.url}/?token={server.token}\n")
         exact = True
         click.echo(_HEADING)
@@ -148,7 +170,11 @@ class Place:
 
     def surroundings(self, **settings: str) -> dict[str, str]:
         """Return an environment that knows nothing of the user's own servers and settings."""
-        kept = {key: text for key, text in os.environ.items() if not key.startswith("SIMVUE_")}
+        kept = {
+            key: text
+            for key, text in os.environ.items()
+            if not key.startswith(("SIMVUE_", "AWS_", "PG"))
+        }
         known = kept.get("PYTHONPATH")
         return kept | {
             "HOME": str(self.disk),
@@ -195,11 +221,44 @@ class Server:
 
 
 @contextmanager
-def serving(data: Path, port: int, place: Place) -> Iterator[Server]:
-    """Start ``simvue server`` over *data*, and stop it at the end."""
+def keeping(data: Path | None, postgresql: bool, s3: bool) -> Iterator[dict[str, str]]:
+    """Start the engines that are wanted, in *data* if it is to be kept; stop them at the end.
+
+    Yields what tells the server of them, as its environment: their addresses hold secrets.
+    """
+    settings: dict[str, str] = {}
+    try:
+        with ExitStack() as running:
+            if postgresql or s3:
+                base = running.enter_context(room()) if data is None else _reachable(data)
+            if postgresql:
+                database = running.enter_context(Postgres(base / "postgresql"))
+                settings["SIMVUE_SERVER_STORE"] = database.url
+            if s3:
+                storage = running.enter_context(SeaweedFS(base / "s3"))
+                settings |= {"SIMVUE_SERVER_BLOBS": storage.url, **storage.environment}
+            elif postgresql:
+                # Beside the database, as the embedded store has them.
+                settings["SIMVUE_SERVER_BLOBS"] = str(base / "blobs")
+            yield settings
+    except StoreError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _reachable(data: Path) -> Path:
+    """Make *data* such that the unprivileged user of root's PostgreSQL can reach what is in it."""
+    if not data.exists():
+        data.mkdir(parents=True)
+        data.chmod(0o711)
+    return data.absolute()
+
+
+@contextmanager
+def serving(data: Path, port: int, place: Place, settings: Mapping[str, str]) -> Iterator[Server]:
+    """Start ``simvue server`` over *data* with *settings*, and stop it at the end."""
     process = subprocess.Popen(
         [sys.executable, "-m", "simvue", "server", "--data", str(data), "--port", str(port)],
-        env=place.surroundings(),
+        env=place.surroundings(**settings),
         stdout=subprocess.PIPE,
         text=True,
     )

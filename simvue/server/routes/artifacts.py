@@ -21,8 +21,9 @@ from ..forms import (
 from ..ingest import gone
 from ..parameters import OfArtifacts, OfRun
 from ..shapes import Artifact, AttachedArtifact, Empty, Lineage, Made, MadeArtifact, Page
-from ..store import Object, RunGone
+from ..store import ChecksumDiffers, Object, RunGone
 from . import Asked, threaded
+from .files import DIFFERENT
 
 
 @post("/artifacts", body=NewArtifact, answer=MadeArtifact)
@@ -30,6 +31,7 @@ from . import Asked, threaded
 def create_artifact(asked: Asked) -> Response[bytes]:
     """Register an artifact and answer where to send its bytes; null if they are here already.
 
+    By PUT, or with ``fields`` as a form of these and then the ``file``, to the storage itself.
     With ``id``, the same again is answered alike, so that whoever was cut off begins anew.
     """
     artifact = members(read_form(asked.body, NewArtifact))
@@ -38,8 +40,12 @@ def create_artifact(asked: Asked) -> Response[bytes]:
     artifact["checksum"] = artifact["checksum"].lower()
     with checked("body"):
         made, there = asked.store.create_artifact(artifact, asked.owner)
-    url = None if there else asked.links.make(asked.base, made, "put")
-    return answer({"id": made, "url": url})
+    if there:
+        return answer({"id": made, "url": None})
+    form = asked.store.upload_form(made)
+    if form is not None:
+        return answer({"id": made, "url": form.url, "fields": form.fields})
+    return answer({"id": made, "url": asked.links.make(asked.base, made, "put")})
 
 
 @get("/artifacts", query=OfArtifacts, answer=Page[Artifact])
@@ -81,7 +87,10 @@ def update_artifact(asked: Asked, artifact: str) -> Response[bytes]:
     changes = members(read_form(asked.body, ArtifactChanges))
     check_id(artifact, "path", "id")
     with checked("body", "uploaded"):
-        known = asked.store.update_artifact(artifact, changes)
+        try:
+            known = asked.store.update_artifact(artifact, changes)
+        except ChecksumDiffers:
+            raise Refused(400, DIFFERENT) from None
     if not known:
         raise _missing(artifact)
     return answer({"id": artifact})

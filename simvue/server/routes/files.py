@@ -29,6 +29,9 @@ from ..shapes import Made
 from ..store import ChecksumDiffers, NoSpace
 from ..store.blobs import Upload
 
+DIFFERENT: Final = "The SHA256 you specified did not match the calculated checksum."
+"""Of bytes that are not those announced; clients look for this sentence."""
+
 # Any bytes, and the file among the parts of a form.
 OCTETS: Final = "application/octet-stream"
 FORM: Final = "multipart/form-data"
@@ -91,10 +94,7 @@ async def _take(request: Request[Any, Any, Any], pieces: AsyncIterator[bytes]) -
     except MultipartError as error:
         raise Refused(400, f"this is not a form with a file: {error}") from None
     except ChecksumDiffers:
-        # Clients look for this sentence.
-        raise Refused(
-            400, "The SHA256 you specified did not match the calculated checksum."
-        ) from None
+        raise Refused(400, DIFFERENT) from None
     return answer({"id": artifact})
 
 
@@ -146,8 +146,17 @@ async def _file(pieces: AsyncIterator[bytes], boundary: str) -> AsyncIterator[by
 
 
 @get("/files/{artifact:str}", query=Link, answer=bytes, answer_media=OCTETS)
-async def get_file(request: Request[Any, Any, Any]) -> Stream:
-    """Answer the bytes of an artifact, all or the one range that is asked for."""
+async def get_file(request: Request[Any, Any, Any]) -> Stream | Response[None]:
+    """Answer the bytes of an artifact, all or the one range that is asked for.
+
+    Where the storage answers clients itself, the answer (307) is an address there.
+    """
+    # A page may not read what another host sends, so what its scripts ask for comes from here.
+    if request.headers.get("sec-fetch-mode", "navigate") == "navigate":
+        elsewhere = await _elsewhere(request)
+        if elsewhere is not None:
+            headers = {"Location": elsewhere, "Cache-Control": "no-store"}
+            return Response(None, status_code=307, headers=headers)
     file, size, headers = await _open(request)
     first, end = 0, size
     asked = request.headers.get("range")
@@ -172,6 +181,23 @@ async def head_file(request: Request[Any, Any, Any]) -> Response[None]:
     media_type = headers.pop("Content-Type")
     headers["Content-Length"] = str(size)
     return Response(None, headers=headers, media_type=media_type)
+
+
+async def _elsewhere(request: Request[Any, Any, Any]) -> str | None:
+    """Return where the storage itself has the bytes; None: they come from here."""
+    artifact = _linked(request, "get")
+    store = request.app.state.store
+    found = await asyncio.to_thread(store.get_artifact, artifact)
+    try:
+        url: str | None = await asyncio.to_thread(
+            store.artifact_url,
+            artifact,
+            _mime_type(found["mime_type"]),
+            _disposition(found["name"]),
+        )
+    except KeyError:
+        raise _missing(artifact) from None
+    return url
 
 
 async def _open(

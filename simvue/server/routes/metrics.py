@@ -22,6 +22,8 @@ from . import Asked, threaded
 
 # Buckets of one series: sixty of the widest screens.
 BUCKETS_MAX: Final = 1_000_000
+# In front of the name of a metric that is the axis; any other text is an axis of its own.
+_METRIC: Final = "metric:"
 # What MPI has room for.
 RANK_MAX: Final = 2**31 - 1
 
@@ -128,19 +130,24 @@ def get_span(asked: Asked) -> Response[bytes]:
 def get_series(asked: Asked, run: str) -> Response[bytes]:
     """Answer series as columns in msgpack, every row of them or cut into buckets.
 
-    With ``rank`` only what that rank logged into a run that several share.
+    With ``rank`` only what that rank logged into a run that several share.  Buckets may lie along
+    another metric, ``xaxis=metric:NAME``, and on a logarithmic axis, ``xscale=log``; beside them
+    stands how many rows of the whole series have no place on such an axis.
     """
     parameters = asked.parameters
     names = query.texts(parameters, "metrics")
-    axis = _axis(parameters)
+    axis = _axis_or_metric(parameters)
+    log = _is_log(parameters)
     most = query.whole(parameters, "max_points", BUCKETS_MAX) or None
     start, end = query.number(parameters, "start"), query.number(parameters, "end")
     rank = query.whole(parameters, "rank", RANK_MAX)
     run = check_id(run, "path", "id")
     if most is not None:
         with checked("query"):
-            cut = asked.store.cut(run, names, axis, most, start, end, rank)
+            cut = asked.store.cut(run, names, axis, most, start, end, rank, log)
         answers = {name: series.pixels(one) for name, one in cut.items()}
+    elif isinstance(axis, buckets.MetricAxis):
+        raise invalid("along a metric there are buckets only", "query", "max_points")
     else:
         found = asked.store.series(run, names)
         if rank is not None:
@@ -158,6 +165,20 @@ def _axis(parameters: query.Parameters) -> buckets.Axis:
         if text == axis:
             return axis
     raise invalid(f"xaxis is one of {', '.join(series.AXES)}; got {text[:40]!r}", "query", "xaxis")
+
+
+def _axis_or_metric(parameters: query.Parameters) -> buckets.Axis | buckets.MetricAxis:
+    text = parameters.get("xaxis") or ""
+    if text.startswith(_METRIC):
+        return buckets.MetricAxis(text.removeprefix(_METRIC))
+    return _axis(parameters)
+
+
+def _is_log(parameters: query.Parameters) -> bool:
+    text = parameters.get("xscale") or "linear"
+    if text not in ("linear", "log"):
+        raise invalid(f"xscale is linear or log; got {text[:40]!r}", "query", "xscale")
+    return bool(text == "log")
 
 
 HANDLERS: Final = [add_metrics, get_values, get_names, get_span, get_series]

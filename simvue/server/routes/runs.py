@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 from litestar import Response, delete, get, post, put
@@ -23,7 +24,7 @@ from ..forms import (
     shape,
 )
 from ..ingest import faulty
-from ..parameters import Listing
+from ..parameters import RunListing
 from ..shapes import Aborted, Alive, Empty, Made, MadeRun, Page, Run, Starred
 from ..store import RunGone
 from . import Asked, threaded
@@ -64,11 +65,17 @@ def _made(asked: Asked, run: dict[str, Any], made: str) -> dict[str, Any]:
     return {"id": made, "name": run.get("name") or asked.store.get_run(made)["name"]}
 
 
-@get("/runs", query=Listing, answer=Page[Run])
+@get("/runs", query=RunListing, answer=Page[Run])
 @threaded
 def list_runs(asked: Asked) -> Response[bytes]:
-    """Answer a page of runs, whole objects whatever `return_*` flags say."""
-    wanted = query.listing(asked.parameters)
+    """Answer a page of runs; what `return_*` flags say they do not want is empty."""
+    unwanted = [
+        name
+        for name in ("metrics", "metadata", "system")
+        if f"return_{name}" in asked.parameters
+        and not query.flag(asked.parameters, f"return_{name}")
+    ]
+    wanted = replace(query.listing(asked.parameters), unwanted=unwanted)
     return answer(query.fetch(asked.store.list_runs, wanted, asked.owner))
 
 

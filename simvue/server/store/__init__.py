@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from simvue._columns import Rows
 
-    from .blobs import Upload
-    from .buckets import Axis, Buckets, Number
+    from .blobs import Form, Upload
+    from .buckets import Axis, Cut, MetricAxis, Number
 
 Object = dict[str, Any]
 """A run, folder, tag, alert, tenant, user with the members of its JSON form (wire.md section 8)."""
@@ -127,12 +127,16 @@ class Filter:
 
 @dataclass(frozen=True)
 class Query:
-    """A list request: conditions ANDed, columns with a descending flag, offset and page size."""
+    """A list request: conditions ANDed, columns with a descending flag, offset and page size.
+
+    Members of runs that are *unwanted* are answered empty: ``metrics``, ``metadata``, ``system``.
+    """
 
     filters: Sequence[Filter] = ()
     sorting: Sequence[tuple[str, bool]] = ()
     start: int = 0
     count: int | None = None
+    unwanted: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -282,7 +286,8 @@ class Store(ABC):
         """Set to ``lost`` every running run silent for longer than its timeout; return their ids.
 
         *now* is the server's clock in seconds since the epoch.  Opening the store counts as a
-        sign of life of every run: a server that was down has heard nobody.
+        sign of life of every run, and so does a call that failed: a server that was down, or
+        could not write, has heard nobody.
         """
 
     @abstractmethod
@@ -323,18 +328,21 @@ class Store(ABC):
         self,
         run: str,
         names: Sequence[str],
-        axis: Axis,
+        axis: Axis | MetricAxis,
         most: int,
         start: Number | None = None,
         end: Number | None = None,
         rank: int | None = None,
-    ) -> dict[str, Buckets]:
+        log: bool = False,
+    ) -> dict[str, Cut]:
         """Cut the series of *names* that the run has into at most *most* buckets (buckets.py).
 
-        Only rows with *start* <= x <= *end* and of that *rank* are taken, where given.  Of a
-        long series the buckets are of equal width but for a third of it; what each says of its
-        rows is exact, and every row is in one.  Costs as much as there are buckets, not rows,
-        where x ascends as it does in most series.  Raises NoSuchRun, RunGone, ValueError.
+        Only rows with *start* <= x <= *end* and of that *rank* are taken, where given.  The
+        buckets are of equal width, or with *log* of equal ratio; of a long series but for a third
+        of it.  What each says of its rows is exact, and every row that has a place on the axis
+        is in one.  Costs as much as there are buckets, not rows, where x ascends as it does in
+        most series; along another metric as much as there are rows, and too many are refused.
+        Raises NoSuchRun, RunGone, ValueError.
         """
 
     @abstractmethod
@@ -344,6 +352,20 @@ class Store(ABC):
         No answer changes by it, at no moment.  False if there is nothing to be done, or if
         another process does it.  To be called again and again; a call takes about a tenth of a
         second, and holds up no write for more than a few milliseconds.
+        """
+
+    @abstractmethod
+    def pack(self) -> bool:
+        """Move some of what was folded to where blobs are, if that is a storage of its own.
+
+        Otherwise as fold; a call takes as long as that storage does to take some 40 MiB.
+        """
+
+    @abstractmethod
+    def tidy(self) -> None:
+        """Remove what deleted runs, and servers that died over a blob, left behind.
+
+        Those of an engine with one owner leave nothing; of others it takes a day to be sure.
         """
 
     @abstractmethod
@@ -499,7 +521,8 @@ class Store(ABC):
     def update_artifact(self, artifact: str, changes: Object) -> bool:
         """Apply a partial update; False if there is none.
 
-        ``uploaded`` is a question: ValueError if the bytes did not come.
+        ``uploaded`` is a question: ValueError if the bytes did not come.  What a client sent by
+        an upload_form is read then; raises ChecksumDiffers, and forgets it, if it is not right.
         """
 
     @abstractmethod
@@ -530,6 +553,20 @@ class Store(ABC):
         """Begin to take the artifact's bytes, which nobody sees before they are all here.
 
         Whoever asks finishes or discards it.  Raises KeyError if there is no such artifact.
+        """
+
+    @abstractmethod
+    def upload_form(self, artifact: str) -> Form | None:
+        """Return how a client may send the artifact's bytes to the storage itself.
+
+        None: by the server.  Raises StoreError.
+        """
+
+    @abstractmethod
+    def artifact_url(self, artifact: str, media_type: str, disposition: str) -> str | None:
+        """Return where a client may fetch the artifact's bytes itself, with these headers.
+
+        None: from the server.  Raises KeyError, StoreError.
         """
 
     @abstractmethod

@@ -98,12 +98,10 @@ def get(connection: Connection, alert: str) -> Object | None:
 
 def select(connection: Connection, query: Query) -> tuple[int, list[Object]]:
     """Return (total, the page's alert objects), oldest first unless *query* sorts."""
-    ordering, order_values = conditions.order(conditions.ALERT, query, "alert.key")
+    order = conditions.order(conditions.ALERT, query, "alert.key")
     limit, limit_values = conditions.page(query)
     total = connection.execute("SELECT count(*) FROM alert").fetchone()
-    rows = connection.execute(
-        f"SELECT * FROM alert ORDER BY {ordering} {limit}", [*order_values, *limit_values]
-    )
+    rows = connection.execute(f"SELECT * FROM alert ORDER BY {order.by} {limit}", limit_values)
     return total[0], [_alert(row) for row in rows]
 
 

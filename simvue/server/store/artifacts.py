@@ -15,7 +15,7 @@ from typing import Final
 from simvue import wire
 
 from . import Attached, IdTaken, Object, Query, blobs, conditions, runs
-from .attributes import flat, merged
+from .attributes import attributes, merged
 from .connection import Connection, Row
 
 # Registered, of no run, and never sent for so long: a spool that comes later registers anew.
@@ -93,7 +93,7 @@ def _set_attributes(connection: Connection, key: int, metadata: Object) -> None:
     connection.execute("DELETE FROM attr WHERE artifact = ?", (key,))
     connection.executemany(
         "INSERT INTO attr (artifact, name, num, txt) VALUES (?, ?, ?, ?)",
-        [(key, *attribute) for attribute in flat("metadata", metadata)],
+        [(key, *attribute) for attribute in attributes("metadata", metadata)],
     )
 
 
@@ -119,6 +119,27 @@ def attach(connection: Connection, run: str, artifact: str, category: str) -> bo
 # ---- Bytes ----------------------------------------------------------------------------
 
 
+def await_sent(connection: Connection, artifact: str, until: int) -> str:
+    """Note a place to which a client itself may send the bytes of *artifact* *until* then."""
+    place = f"{_incoming(artifact)}{wire.new_id()}"
+    expect(connection, place, until)
+    return place
+
+
+def sent(connection: Connection, artifact: str) -> list[str]:
+    """Return the places where a client may have sent the bytes of *artifact*, the latest first."""
+    prefix = _incoming(artifact)
+    rows = connection.execute(
+        "SELECT place FROM litter WHERE busy AND substr(place, 1, ?) = ? ORDER BY since DESC",
+        (len(prefix), prefix),
+    )
+    return [row["place"] for row in rows]
+
+
+def _incoming(artifact: str) -> str:
+    return f"incoming/{artifact}-"
+
+
 def begin(connection: Connection, artifact: str, now: int) -> tuple[str, str]:
     """Note a place for the bytes of *artifact* and return (place, checksum); raises KeyError."""
     row = connection.execute("SELECT checksum FROM artifact WHERE id = ?", (artifact,)).fetchone()
@@ -134,9 +155,11 @@ def expect(connection: Connection, place: str, now: int) -> None:
     connection.execute("INSERT INTO litter VALUES (?, ?, ?)", (place, True, now))
 
 
-def spoil(connection: Connection, place: str) -> None:
-    """Note that nobody needs what was written at *place*."""
-    connection.execute("UPDATE litter SET busy = ? WHERE place = ?", (False, place))
+def spoil(connection: Connection, *places: str) -> None:
+    """Note that nobody needs what was written at *places*."""
+    connection.executemany(
+        "UPDATE litter SET busy = ? WHERE place = ?", [(False, place) for place in places]
+    )
 
 
 def keep(connection: Connection, artifact: str, place: str, size: int) -> None:
@@ -209,14 +232,12 @@ def select(
             "ON run.key = run_artifact.run WHERE run.id IN (SELECT value FROM json_each(?)))"
         )
         values = [*values, json.dumps(list(of_runs))]
-    ordering, order_values = conditions.order(
-        conditions.ARTIFACT, query, "artifact.created DESC, artifact.key DESC"
-    )
+    order = conditions.order(conditions.ARTIFACT, query, "artifact.created DESC, artifact.key DESC")
     limit, limit_values = conditions.page(query)
     total = connection.execute(f"SELECT count(*) {_FROM} WHERE {condition}", values).fetchone()[0]
     rows = connection.execute(
-        f"{_SELECT} {_FROM} WHERE {condition} ORDER BY {ordering} {limit}",
-        [*values, *order_values, *limit_values],
+        f"{_SELECT} {_FROM} {order.joins} WHERE {condition} ORDER BY {order.by} {limit}",
+        [*order.values, *values, *limit_values],
     ).fetchall()
     return total, _objects(connection, rows)
 

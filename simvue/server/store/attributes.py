@@ -17,10 +17,23 @@ import math
 from collections.abc import Iterator
 from typing import Any, Final
 
-TEXT_SIZE_MAX: Final = 1024
-"""Characters of a text that filters see; chosen: indexes are for names, not for documents."""
+TEXT_SIZE_MAX: Final = 512
+"""Characters of a text that filters see; chosen: indexes are for names, not for documents, and
+PostgreSQL's take 2,700 bytes."""
+
+_NAME_SIZE_MAX: Final = 600
+"""Bytes of a name that filters can ask for, in an index beside such a text."""
 
 Attribute = tuple[str, float | None, str | None]
+
+
+def attributes(name: str, value: Any) -> list[Attribute]:
+    """Return what filters see of *value*, called *name*: of each of its members one attribute.
+
+    Of two called the same, as in ``{"a.b": 1, "a": {"b": 2}}``, the last.
+    """
+    found = {one[0]: one for one in _flat(name, value)}
+    return [one for one in found.values() if len(one[0].encode()) <= _NAME_SIZE_MAX]
 
 
 def merged(old: Any, new: Any) -> Any:
@@ -33,7 +46,7 @@ def merged(old: Any, new: Any) -> Any:
     return result
 
 
-def flat(name: str, value: Any) -> Iterator[Attribute]:
+def _flat(name: str, value: Any) -> Iterator[Attribute]:
     """Yield (name, number, text) of *value*, called *name*, and of all its members."""
     if isinstance(value, bool):
         yield name, int(value), "true" if value else "false"
@@ -48,4 +61,4 @@ def flat(name: str, value: Any) -> Iterator[Attribute]:
         yield name, None, None
         if isinstance(value, dict):
             for key, member in value.items():
-                yield from flat(f"{name}.{key}", member)
+                yield from _flat(f"{name}.{key}", member)

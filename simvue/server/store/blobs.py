@@ -39,6 +39,9 @@ SYNC_EVERY: Final = 32 << 20
 """Bytes of a blob that may wait to be on the disk: commits of rows wait behind them there, at
 most a third of a second on a slow one (chosen)."""
 
+# Bytes that are read and hashed at a time (chosen).
+_PIECE: Final = 1 << 20
+
 
 class Draft(ABC):
     """A blob being written, which nobody sees before it is sealed."""
@@ -73,6 +76,9 @@ class Blobs(ABC):
     remote = False
     """Whether they lie in a storage of their own, made for what is big."""
 
+    direct: Direct | None = None
+    """How clients send and fetch blobs themselves; None: by the server."""
+
     @abstractmethod
     def draft(self, place: str) -> Draft:
         """Begin the blob at *place*, which is new.  Raises OSError."""
@@ -103,16 +109,33 @@ class Blobs(ABC):
     def free(self) -> int:
         """Return how many bytes there is room for."""
 
+
+class Direct(ABC):
+    """The way between clients and the storage past the server, by signed addresses."""
+
+    size_max: int
+    """Bytes that a form takes."""
+
+    lifetime_s: int
+    """How long an address works."""
+
     @abstractmethod
-    def upload_form(self, place: str, checksum: str) -> Form | None:
-        """Return how a client may send the blob of this *checksum* itself; None: by the server.
+    def upload_form(self, place: str, checksum: str) -> Form:
+        """Return how a client may send bytes of this *checksum* to *place*.  Raises OSError.
 
         Storages that know checksums refuse other bytes; older ones take them, and do not say so.
         """
 
     @abstractmethod
-    def download_url(self, place: str, media_type: str, disposition: str) -> str | None:
-        """Return where a client may fetch the blob itself, with these headers; None: from us."""
+    def download_url(self, place: str, media_type: str, disposition: str) -> str:
+        """Return where a client may fetch the blob, with these headers.  Raises OSError."""
+
+    @abstractmethod
+    def copy(self, sent: str, place: str) -> None:
+        """Make the blob at *place*, which is new, of what a client sent to the place *sent*.
+
+        Raises FileNotFoundError if nothing came there, OSError.
+        """
 
 
 def new_place(checksum: str) -> str:
@@ -123,8 +146,8 @@ def new_place(checksum: str) -> str:
 def open_blobs(url: str) -> Blobs:
     """Open the blobs at *url*: a directory, made when it is first written to, or an S3 bucket.
 
-    ``s3://BUCKET/PREFIX?endpoint=URL&region=NAME&ca=FILE&timeout=SECONDS``, all but the bucket
-    as need be.  Raises StoreError if it cannot work.
+    ``s3://BUCKET/PREFIX?endpoint=URL&region=NAME&ca=FILE&timeout=SECONDS&direct=URL``, all but
+    the bucket as need be.  Raises StoreError if it cannot work.
     """
     if url.startswith("s3:"):
         try:
@@ -178,12 +201,6 @@ class FolderBlobs(Blobs):
     def free(self) -> int:
         """See Blobs."""
         return shutil.disk_usage(self._directory.parent).free
-
-    def upload_form(self, place: str, checksum: str) -> None:
-        """See Blobs."""
-
-    def download_url(self, place: str, media_type: str, disposition: str) -> None:
-        """See Blobs."""
 
 
 class _FileDraft(Draft):
@@ -309,6 +326,28 @@ class Upload:
                 # It stays noted as litter, which the next opening of the store removes.
                 return
             self._drop()
+
+
+def take_sent(blobs: Blobs, direct: Direct, sent: str, place: str, checksum: str) -> int:
+    """Make the blob at *place* of what a client sent to the place *sent*; return its size.
+
+    Reads it once.  Raises FileNotFoundError if nothing came, ChecksumDiffers, StoreError; then
+    there may be something at *place* that nobody needs.
+    """
+    digest, size = hashlib.sha256(), 0
+    try:
+        direct.copy(sent, place)
+        with blobs.open(place) as file:
+            while piece := file.read(_PIECE):
+                digest.update(piece)
+                size += len(piece)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _failed(error) from error
+    if digest.hexdigest() != checksum:
+        raise ChecksumDiffers(digest.hexdigest())
+    return size
 
 
 def _failed(error: OSError) -> StoreError:

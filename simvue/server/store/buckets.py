@@ -8,6 +8,8 @@ a line drawn through them looks like the line through all rows::
                   .'        '  : '.           first, min, max, last: each with its own x
     x          |-------|-------|-------|      empty buckets are left out
 
+On a logarithmic axis each bucket is wider than the one before by the same ratio.
+
 A row is a bucket of its own, and buckets are cut into buckets again: that is how the store
 reads a long series, whose rows it has summed up beforehand (cells.py).
 
@@ -20,7 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import numpy as np
 
@@ -32,6 +34,11 @@ if TYPE_CHECKING:
 Axis = Literal["step", "time", "timestamp"]
 Number = int | float
 
+# The least float above 0: no x between them has a place on a logarithmic axis.
+_LEAST: Final = math.ulp(0.0)
+# The greatest float that is an int64.
+_INT64_MAX: Final = math.nextafter(2.0**63, 0.0)
+
 _FLOAT64, _INT64, _UINT64, _BOOL = range(4)
 _DTYPES: Final[dict[int, type[np.generic]]] = {
     _FLOAT64: np.float64,
@@ -39,6 +46,39 @@ _DTYPES: Final[dict[int, type[np.generic]]] = {
     _UINT64: np.uint64,
     _BOOL: np.uint64,
 }
+
+
+class MetricAxis(NamedTuple):
+    """Another metric as the axis: of each row its value there is x, a float64."""
+
+    name: str
+
+
+class Window(NamedTuple):
+    """What of an axis is cut: *start* <= x <= *end* where given, into at most *most* buckets.
+
+    They are of equal width, or with *log* of equal ratio, and then only x > 0 has a place.
+    """
+
+    most: int
+    start: Number | None = None
+    end: Number | None = None
+    log: bool = False
+
+    @property
+    def low(self) -> Number | None:
+        """The least x that has a place; None if any has."""
+        if self.log and (self.start is None or self.start <= 0):
+            return _LEAST
+        return self.start
+
+    def ends(self, least: Number, greatest: Number) -> tuple[Number, Number]:
+        """Return where the buckets begin and end: as asked, or with the rows that have a place."""
+        begins = self.start is not None and self.start == self.low
+        return (
+            self.start if begins and self.start is not None else least,
+            greatest if self.end is None else self.end,
+        )
 
 
 @dataclass(frozen=True)
@@ -62,6 +102,17 @@ class Buckets:
     max_x: NDArray[Any]
 
 
+@dataclass(frozen=True)
+class Cut(Buckets):
+    """A series as a chart shows it; ``left_out`` tells how many of its rows have no place there.
+
+    Their x is NaN or infinite, not positive on a logarithmic axis, or was not logged with them.
+    They are in no range of the axis, so where one is asked for the number is 0.
+    """
+
+    left_out: int
+
+
 def floats(values: NDArray[np.uint64], kinds: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return raw *values* as float64; integers beyond 2**53 are rounded."""
     if len(kinds) and (kinds == kinds[0]).all():
@@ -83,73 +134,90 @@ def numbers(series: Series) -> list[Number]:
 
 
 def cut(
-    series: Series, axis: Axis, most: int, start: Number | None = None, end: Number | None = None
-) -> Buckets:
-    """Cut *series* into at most *most* buckets of equal width along *axis*.
-
-    Only rows with *start* <= x <= *end* are taken, where given, and the buckets divide that
-    range; otherwise they divide the range of the rows.  With no more rows than buckets each
-    row is its own bucket.  A row whose x is not finite is left out.  Raises ValueError if
-    *most* is not positive.  Costs a sort where rows are not ascending in x.
-    """
-    return cut_rows(getattr(series, axis), floats(series.values, series.kinds), most, start, end)
-
-
-def cut_rows(
-    x: NDArray[Any],
-    y: NDArray[np.float64],
+    series: Series,
+    axis: Axis,
     most: int,
     start: Number | None = None,
     end: Number | None = None,
-) -> Buckets:
+    log: bool = False,
+) -> Cut:
+    """Cut *series* into at most *most* buckets along *axis*, of equal width or of equal ratio.
+
+    Only rows with *start* <= x <= *end* are taken, where given, and the buckets divide that
+    range; otherwise they divide the range of the rows.  With no more rows than buckets each
+    row is its own bucket.  Raises ValueError if *most* is not positive.  Costs a sort where
+    rows are not ascending in x.
+    """
+    x = getattr(series, axis)
+    window = Window(most, start, end, log)
+    return beside(cut_rows(x, floats(series.values, series.kinds), window), len(x), window)
+
+
+def beside(found: Buckets, rows: int, window: Window) -> Cut:
+    """Say how many of *rows* were left out of the buckets *found*."""
+    whole = window.start is None and window.end is None
+    return Cut(**vars(found), left_out=rows - int(found.count.sum()) if whole else 0)
+
+
+def cut_rows(x: NDArray[Any], y: NDArray[np.float64], window: Window) -> Buckets:
     """Cut rows with the values *y* at *x*, in the order of a series, as ``cut`` does."""
-    if most < 1:
-        raise ValueError(f"a series cannot be cut into {most} buckets")
-    taken = within(x, start, end)
+    check(window)
+    taken = within(x, window)
     if not taken.all():
         x, y = x[taken], y[taken]
     if (x[1:] < x[:-1]).any():
         order = np.argsort(x, kind="stable")
         x, y = x[order], y[order]
-    if len(x) <= most:
+    if len(x) <= window.most:
         return single(x, y)
-    low = x[0].item() if start is None else start
-    high = x[-1].item() if end is None else end
-    return summed([x], y, _starts(x, most, low, high))[0]
+    low, high = window.ends(x[0].item(), x[-1].item())
+    return summed([x], y, _starts(x, window.most, low, high, window.log))[0]
 
 
-def within(x: NDArray[Any], start: Number | None, end: Number | None) -> NDArray[np.bool_]:
-    """Tell which of *x* are finite and in the range."""
+def check(window: Window) -> None:
+    """Raise ValueError if nothing can be cut like that."""
+    if window.most < 1:
+        raise ValueError(f"a series cannot be cut into {window.most} buckets")
+
+
+def within(x: NDArray[Any], window: Window) -> NDArray[np.bool_]:
+    """Tell which of *x* have a place in the *window*."""
     taken: NDArray[np.bool_] = np.isfinite(x)
-    if start is not None:
-        taken &= x >= start
-    if end is not None:
-        taken &= x <= end
+    if window.low is not None:
+        taken &= x >= window.low
+    if window.end is not None:
+        taken &= x <= window.end
     return taken
 
 
-def cut_again(cells: Buckets, most: int, low: Number, high: Number) -> Buckets:
-    """Join *cells* to at most *most* buckets of equal width from *low* to *high*.
+def cut_again(cells: Buckets, window: Window, low: Number, high: Number) -> Buckets:
+    """Join *cells* to the buckets of *window* from *low* to *high*.
 
-    A cell belongs to the bucket in which it begins, so buckets are of equal width but for the
+    A cell belongs to the bucket in which it begins, so buckets keep to their edges but for the
     width of a cell, and where cells lie over each other they may do so by as much.  Of cells
     that begin at one x the first counts as the earlier.
     """
     if (cells.first_x[1:] < cells.first_x[:-1]).any():
         order = np.argsort(cells.first_x, kind="stable")
         cells = Buckets(*(column[order] for column in columns(cells)))
-    return joined(cells, _starts(cells.first_x, most, low, high))
+    return joined(cells, _starts(cells.first_x, window.most, low, high, window.log))
 
 
 def columns(buckets: Buckets) -> list[NDArray[Any]]:
     """Return the arrays of *buckets*, in the order of their names in the class."""
-    return [getattr(buckets, column.name) for column in fields(buckets)]
+    return [getattr(buckets, column.name) for column in fields(Buckets)]
 
 
-def _starts(x: NDArray[Any], most: int, low: Number, high: Number) -> NDArray[np.int64]:
+def _starts(
+    x: NDArray[Any], most: int, low: Number, high: Number, log: bool = False
+) -> NDArray[np.int64]:
     """Return where the buckets from *low* to *high* begin among ascending *x*."""
-    edges: list[Number]
-    if x.dtype == np.int64:
+    edges: Sequence[Number] | NDArray[np.float64]
+    if log:
+        edges = np.geomspace(low, high, most + 1)[1:-1]
+        if x.dtype == np.int64:
+            edges = np.minimum(np.ceil(edges), _INT64_MAX)
+    elif x.dtype == np.int64:
         # Whole numbers, exactly: steps near 2**63 would all be one float64.
         low, high = math.ceil(max(low, -(2**63))), math.floor(min(high, 2**63 - 1))
         edges = [low - (low - high - 1) * i // most for i in range(1, most)]

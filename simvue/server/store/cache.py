@@ -9,7 +9,7 @@ from collections import OrderedDict
 from threading import Lock
 from typing import BinaryIO, Final
 
-from .blobs import Blobs, Draft, Form
+from .blobs import Blobs, Draft
 
 SIZE_MAX: Final = 256 << 20
 """Bytes that stay: of folded chunks of 65,536 rows about a thousand, which is what the charts of
@@ -28,6 +28,7 @@ class Cache(Blobs):
 
     def __init__(self, blobs: Blobs, size_max: int = SIZE_MAX) -> None:
         self._blobs = blobs
+        self.direct = blobs.direct
         self._size_max = size_max
         self._size = 0
         # The latest used are last.
@@ -76,11 +77,3 @@ class Cache(Blobs):
     def free(self) -> int:
         """See Blobs."""
         return self._blobs.free()
-
-    def upload_form(self, place: str, checksum: str) -> Form | None:
-        """See Blobs."""
-        return self._blobs.upload_form(place, checksum)
-
-    def download_url(self, place: str, media_type: str, disposition: str) -> str | None:
-        """See Blobs."""
-        return self._blobs.download_url(place, media_type, disposition)

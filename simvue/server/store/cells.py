@@ -104,6 +104,13 @@ def decode_metric(data: bytes, axis: Axis, cells: Buckets) -> Buckets:
     )
 
 
+def extremes(data: bytes) -> tuple[float, float] | None:
+    """Read the least and the greatest value of a metric from its cells; None if none is finite."""
+    low, high = (column.view(np.float64) for column in columns.decode(data, [3, 4]))
+    finite = ~np.isnan(low)
+    return (low[finite].min().item(), high[finite].max().item()) if finite.any() else None
+
+
 def ascends(cells: Buckets) -> bool:
     """Tell whether no cell ends behind where the next begins, and every x is finite."""
     return bool(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from . import Filter, Query
 from .attributes import TEXT_SIZE_MAX
@@ -20,13 +20,17 @@ ALL: Final = 2**62
 
 # As many parameters as any SQLite takes in a statement, and some more (999).
 _KEYS_MAX: Final = 900
+# What few of many answer to: who has it finds candidates.
+_SELECTIVE: Final = ("==", "has")
+# Columns for which the order of what lacks them is no question.
+_NEVER_EMPTY: Final = ("name", "created", "modified", "path")
 _AGE_UNITS: Final = {"h": 3_600, "d": 86_400, "y": 365 * 86_400}
 _SUMMARIES: Final = {
-    "count": "count",
-    "min": "min",
-    "max": "max",
-    "average": "total / finite",
-    "last": "last",
+    "count": "{0}.count",
+    "min": "{0}.min",
+    "max": "{0}.max",
+    "average": "CASE WHEN {0}.finite > 0 THEN {0}.total / {0}.finite END",
+    "last": "{0}.last",
 }
 
 
@@ -122,9 +126,12 @@ def where(subject: Subject, filters: Sequence[Filter], user: str, now: int) -> C
     *user* is whom ``self`` means, *now* the microseconds that ages count from.  Raises
     ValueError with a reason for a filter that cannot be served.
     """
+    # One condition finds candidates, the others look at each: of many runs with alpha < 0.5 only
+    # those with seed = 7 are asked.
+    first = next((place for place, item in enumerate(filters) if item.op in _SELECTIVE), 0)
     clauses = [
-        _condition(subject, item, user, now, before)
-        for item, before in zip(filters, [None, *filters], strict=False)
+        _condition(subject, item, user, now, before, finds=place == first)
+        for place, (item, before) in enumerate(zip(filters, [None, *filters], strict=False))
     ]
     if not clauses:
         return "TRUE", []
@@ -134,16 +141,35 @@ def where(subject: Subject, filters: Sequence[Filter], user: str, now: int) -> C
     )
 
 
-def order(subject: Subject, query: Query, default: str) -> Clause:
-    """Translate the sorting of *query* into ORDER BY; what lacks a column comes last."""
-    parts, values = [], []
-    for column, descending in query.sorting:
-        keys, given = _sort_column(subject, column)
+class Order(NamedTuple):
+    """What to sort by, in ORDER BY, and what to join for it, with its parameters."""
+
+    by: str
+    joins: str = ""
+    values: tuple[Any, ...] = ()
+
+
+def order(subject: Subject, query: Query, default: str) -> Order:
+    """Translate the sorting of *query*; what lacks a column comes last, in the order *default*."""
+    parts: list[str] = []
+    joins: list[str] = []
+    values: list[Any] = []
+    for place, (column, descending) in enumerate(query.sorting):
         direction = "DESC" if descending else "ASC"
-        lacks = " AND ".join(f"({key}) IS NULL" for key in keys)
-        parts += [lacks, *(f"({key}) {direction}" for key in keys)]
-        values += given * (2 * len(keys))
-    return ", ".join([*parts, default]), values
+        if column in subject.sortable:
+            key = subject.sortable[column]
+            # An index serves a column that is never empty.
+            lacks = [] if column in _NEVER_EMPTY else [f"{key} IS NULL"]
+            parts += [*lacks, f"{key} {direction}"]
+            continue
+        keys, joined, given = _joined_keys(subject, column, f"sort{place}")
+        lacks = [" AND ".join(f"{key} IS NULL" for key in keys)]
+        # Numbers before texts: the two do not compare.
+        kinds = [f"{keys[0]} IS NULL {direction}"] if len(keys) > 1 else []
+        parts += [*lacks, *kinds, *(f"{key} {direction}" for key in keys)]
+        joins.append(joined)
+        values += given
+    return Order(", ".join([*parts, default]), " ".join(joins), tuple(values))
 
 
 def page(query: Query) -> Clause:
@@ -163,7 +189,7 @@ def slices(rows: Sequence[T]) -> Iterator[Sequence[T]]:
 
 
 def _condition(
-    subject: Subject, item: Filter, user: str, now: int, before: Filter | None
+    subject: Subject, item: Filter, user: str, now: int, before: Filter | None, finds: bool
 ) -> Clause:
     key, op, value = item.key, item.op, item.value
     if key == "starred" and op == "is" and subject in (RUN, FOLDER):
@@ -187,7 +213,7 @@ def _condition(
         moment = now - _microseconds(item)
         return f"{subject.moments[key]} {'>' if op == '<' else '<='} ?", [moment]
     if key.startswith(subject.families):
-        return _attribute_condition(subject.table, item)
+        return _attribute_condition(subject.table, item, finds)
     raise ValueError(f"{subject.table}s cannot be filtered by {key!r} {op}")
 
 
@@ -232,32 +258,43 @@ def _microseconds(item: Filter) -> int:
 _VALUED: Final = ("num IS NOT NULL", "txt IS NOT NULL", "num IS NULL AND txt IS NULL")
 
 
-def _attribute_condition(table: str, item: Filter) -> Clause:
-    member, negation = f"{table}.key", ""
-    source = f"SELECT {table} FROM attr WHERE {table} IS NOT NULL AND name = ?"
-    if item.op in ("exists", "not exists"):
-        negation = "" if item.op == "exists" else "NOT "
-        sql = " UNION ALL ".join(f"{source} AND {valued}" for valued in _VALUED)
-        return f"{member} {negation}IN ({sql})", [item.key] * len(_VALUED)
+def _attribute_condition(table: str, item: Filter, finds: bool) -> Clause:
+    """Translate a question about an attribute; where it *finds*, nothing else has narrowed down."""
+    negated = item.op in ("not exists", "not contains", "!=")
+    answers = _attribute_answers(item)
+    if finds and not negated:
+        source = f"SELECT {table} FROM attr WHERE {table} IS NOT NULL AND name = ? AND "
+        # Each has an index of its own.
+        sql = " UNION ALL ".join(source + answer for answer, _ in answers)
+        values = [one for _, given in answers for one in (item.key, *given)]
+        return f"{table}.key IN ({sql})", values
+    # Excluding a value keeps the runs that lack the attribute, as excluding a tag does.
+    any_of = " OR ".join(answer for answer, _ in answers)
+    sql = f"SELECT {any_of} FROM attr WHERE attr.{table} = {table}.key AND name = ?"
+    return (
+        f"{'NOT ' if negated else ''}coalesce(({sql}), FALSE)",
+        [*(one for _, given in answers for one in given), item.key],
+    )
+
+
+def _attribute_answers(item: Filter) -> list[Clause]:
+    """Return the conditions of which an attribute meets one if it answers, or is excluded."""
     text = item.value[:TEXT_SIZE_MAX]
+    if item.op in ("exists", "not exists"):
+        return [(valued, []) for valued in _VALUED]
     if item.op in ("contains", "not contains"):
-        negation = "" if item.op == "contains" else "NOT "
-        sql = f"{source} AND txt IS NOT NULL AND instr(txt, ?) > 0"
-        return f"{member} {negation}IN ({sql})", [item.key, text]
+        return [("txt IS NOT NULL AND instr(txt, ?) > 0", [text])]
     if item.op not in _COMPARISONS:
         raise ValueError(f"{item.key} cannot be compared by {item.op!r}")
     number = _number(item.value)
     if item.op in ("==", "!="):
-        # Excluding a value keeps the runs that lack the attribute, as excluding a tag does.
-        negation = "" if item.op == "==" else "NOT "
         if item.value in ("True", "False"):
             text = text.lower()
         # A NULL equals nothing, so what is no number is compared as a text alone.
-        sql = f"{source} AND txt = ? UNION ALL {source} AND num = ?"
-        return f"{member} {negation}IN ({sql})", [item.key, text, item.key, number]
+        return [("txt = ?", [text]), ("num = ?", [number])]
     if number is None:
-        return f"{member} IN ({source} AND txt {item.op} ?)", [item.key, text]
-    return f"{member} IN ({source} AND num {item.op} ?)", [item.key, number]
+        return [(f"txt {item.op} ?", [text])]
+    return [(f"num {item.op} ?", [number])]
 
 
 def _number(text: str) -> float | None:
@@ -274,26 +311,21 @@ def _number(text: str) -> float | None:
     return number if number == number else None
 
 
-def _sort_column(subject: Subject, column: str) -> tuple[list[str], list[Any]]:
-    """Return what to sort by, the most important first, and the parameters of each."""
-    if column in subject.sortable:
-        return [subject.sortable[column]], []
+def _joined_keys(subject: Subject, column: str, alias: str) -> tuple[list[str], str, list[Any]]:
+    """Return what to sort by, the most important first, and the join that has it, as *alias*."""
     table = subject.table
     if column.startswith(subject.families):
-        found = f"FROM attr WHERE attr.{table} = {table}.key AND name = ?"
-        # Numbers before texts: the two do not compare.
-        keys = [f"SELECT num IS NULL {found}", f"SELECT num {found}", f"SELECT txt {found}"]
-        return keys, [column]
+        join = f"LEFT JOIN attr {alias} ON {alias}.{table} = {table}.key AND {alias}.name = ?"
+        return [f"{alias}.num", f"{alias}.txt"], join, [column]
     if column.startswith("metrics.") and subject is RUN:
         name = column.removeprefix("metrics.")
-        last = "SELECT last FROM metric WHERE metric.run = run.key AND name = ?"
+        join = f"LEFT JOIN metric {alias} ON {alias}.run = run.key AND {alias}.name = ?"
         stem, _, summary = name.rpartition(".")
         if summary not in _SUMMARIES:
-            return [last], [name]
+            return [f"{alias}.last"], join, [name]
         # A metric may well be called "loss.max"; the summary of "loss" is asked for first.
-        key = (
-            f"coalesce((SELECT {_SUMMARIES[summary]} FROM metric WHERE metric.run = run.key "
-            f"AND name = ?), ({last}))"
-        )
-        return [key], [stem, name]
+        other = f"{alias}_whole"
+        join += f" LEFT JOIN metric {other} ON {other}.run = run.key AND {other}.name = ?"
+        key = f"coalesce({_SUMMARIES[summary].format(alias)}, {other}.last)"
+        return [key], join, [stem, name]
     raise ValueError(f"""{table.strip('"')}s cannot be sorted by {column!r}""")

@@ -70,11 +70,11 @@ class _Blob(NamedTuple):
 
 def copy(source: Source, target: Target) -> Copied:
     """Copy all of *source*.  Raises StoreError; what *source* itself lacks is told instead."""
-    if _folder(source.place) == _folder(target.place) and (
-        _folder(source.place) or source.place == target.place
-    ):
+    if _is_same(source.place, target.place):
         raise StoreError("two stores cannot share their blobs: name another place for the copy")
     target.take(source)
+    # Blobs may take hours, for which no log of the source is to grow.
+    source.tables.execute("ROLLBACK")
     copied = Copied()
     vanished = _carry_all(source, target, copied)
     if vanished:
@@ -83,7 +83,7 @@ def copy(source: Source, target: Target) -> Copied:
                 if _is_there(now, blob):
                     copied.faults.append(f"{_described(source, blob)} is not there")
                 else:
-                    _drop(source.tables, now, target.connection, blob)
+                    _drop(now, target.connection, blob)
                     copied.dropped += 1
     copied.runs = target.connection.execute("SELECT count(*) FROM run").fetchone()[0]
     (points,) = target.connection.execute("SELECT sum(count) FROM metric").fetchone()
@@ -96,7 +96,7 @@ def copy(source: Source, target: Target) -> Copied:
 
 def _carry_all(source: Source, target: Target, copied: Copied) -> list[_Blob]:
     """Copy all blobs and count them; return those that are not there."""
-    found = source.tables.execute(
+    found = target.connection.execute(
         "SELECT 'blob', key, place, size, checksum FROM blob "
         "UNION ALL SELECT 'pack', key, place, size, NULL FROM pack"
     )
@@ -174,6 +174,11 @@ def _draft(target: Target, place: str) -> Draft:
         return target.blobs.draft(place)
 
 
+def _is_same(place: str, other: str) -> bool:
+    folder = _folder(place)
+    return place == other if folder is None else folder == _folder(other)
+
+
 def _folder(place: str) -> Path | None:
     """Return where the blobs at *place* are files; None where they are not."""
     return None if place.startswith("s3:") else Path(place).resolve()
@@ -192,20 +197,19 @@ def _is_there(now: Connection, blob: _Blob) -> bool:
     return found is not None
 
 
-def _drop(then: Connection, now: Connection, copy: Connection, blob: _Blob) -> None:
+def _drop(now: Connection, copy: Connection, blob: _Blob) -> None:
     """Delete from the *copy* what was deleted from the source with *blob*."""
     if blob.table == "blob":
         copy.execute("DELETE FROM artifact WHERE blob = ?", (blob.key,))
         return
-    run = then.execute(
+    run = copy.execute(
         "SELECT run.id FROM fold JOIN shape ON shape.key = fold.shape "
         "JOIN run ON run.key = shape.run WHERE fold.pack = ? LIMIT 1",
         (blob.key,),
     ).fetchone()
     if run is None:
-        # Its run was deleted even then, and what is left of it is on its way out.
+        # Its run was deleted even then, or with another of its packs.
         return
     if now.execute("SELECT 1 FROM run WHERE id = ?", (run["id"],)).fetchone():
         raise StoreError("rows were moved to other packs meanwhile: begin the copy again")
-    if copy.execute("SELECT 1 FROM run WHERE id = ?", (run["id"],)).fetchone():
-        runs.delete(copy, run["id"], int(time.time() * 1e6))
+    runs.delete(copy, run["id"], int(time.time() * 1e6))

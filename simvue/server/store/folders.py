@@ -13,7 +13,7 @@ from typing import Any, Final
 from simvue import wire
 
 from . import Object, Query, conditions
-from .attributes import flat, merged
+from .attributes import attributes, merged
 from .connection import Connection, Row
 
 # What official clients show for a tag that nobody gave a colour.
@@ -84,7 +84,7 @@ def update(connection: Connection, folder: str, changes: Object, now: int) -> bo
         connection.execute("DELETE FROM attr WHERE folder = ?", (old["key"],))
         connection.executemany(
             "INSERT INTO attr (folder, name, num, txt) VALUES (?, ?, ?, ?)",
-            [(old["key"], *attribute) for attribute in flat("metadata", metadata)],
+            [(old["key"], *attribute) for attribute in attributes("metadata", metadata)],
         )
     _write(connection, "folder", old["key"], columns)
     if changes.get("tags") is not None:
@@ -247,14 +247,15 @@ def _select(
     now: int,
 ) -> tuple[int, list[Row]]:
     condition, values = conditions.where(subject, query.filters, "", now)
-    ordering, order_values = conditions.order(subject, query, default)
+    order = conditions.order(subject, query, default)
     limit, limit_values = conditions.page(query)
     total = connection.execute(
         f"SELECT count(*) FROM {subject.table} WHERE {condition}", values
     ).fetchone()[0]
     rows = connection.execute(
-        f"SELECT * FROM {subject.table} WHERE {condition} ORDER BY {ordering} {limit}",
-        [*values, *order_values, *limit_values],
+        f"SELECT {subject.table}.* FROM {subject.table} {order.joins} WHERE {condition} "
+        f"ORDER BY {order.by} {limit}",
+        [*order.values, *values, *limit_values],
     ).fetchall()
     return total, rows
 

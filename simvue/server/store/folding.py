@@ -6,6 +6,7 @@ renewed in the transaction of each step, so of several servers on one store one 
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import defaultdict
 from collections.abc import Callable
@@ -26,6 +27,10 @@ BODIES: Final = 256
 
 IDLE_S: Final = 120.0
 """A writer that sent nothing for so long may not come back for long: what it sent is folded."""
+
+LATE_S: Final = 120.0
+"""A body has its key before it is committed, and where many write, others with higher keys may be
+seen first: looked back is so far, twice as long as a database lets a writer sleep."""
 
 # Less than this is as quick to read as it lies, and smaller: a chunk has a head (measured).
 _SMALL_ROWS: Final = 1024
@@ -51,6 +56,10 @@ class Backlog:
         self._waiting: defaultdict[Due, _Waiting] = defaultdict(_Waiting)
         self._folded: set[Due] = set()
         self._newest = 0
+        self._settled = 0
+        """Of all bodies up to this key none is still to come."""
+        self._looked_back = (-math.inf, 0)
+        """When, and which key was the newest then."""
 
     def due(self, connection: Connection, now: float) -> list[Due]:
         """Return what is to be folded, once for each step that it takes."""
@@ -64,6 +73,8 @@ class Backlog:
             waiting.rows += row["rows"]
             waiting.since = now
             self._newest = max(self._newest, row["newest"])
+        if now - self._looked_back[0] >= LATE_S:
+            self._look_back(connection, now)
         for due in self._folded:
             # Counted anew: a step takes what lies first, which may have come after the count.
             row = connection.execute(
@@ -72,7 +83,9 @@ class Backlog:
                 due,
             ).fetchone()
             if row["bodies"]:
-                self._waiting[due].bodies, self._waiting[due].rows = row["bodies"], row["rows"]
+                waiting = self._waiting[due]
+                waiting.bodies, waiting.rows = row["bodies"], row["rows"]
+                waiting.since = waiting.since or now
             else:
                 self.forget(due)
         self._folded.clear()
@@ -84,6 +97,20 @@ class Backlog:
             elif rests:
                 self.forget(due)
         return found
+
+    def _look_back(self, connection: Connection, now: float) -> None:
+        """Have those counted anew who have bodies that were not seen when they came."""
+        for row in connection.execute(
+            "SELECT shape, writer, count(*) AS bodies FROM body WHERE key > ? "
+            "GROUP BY shape, writer",
+            (self._settled,),
+        ):
+            due = Due(row["shape"], row["writer"])
+            # One that waits is counted anew when it is folded.
+            if due not in self._waiting or self._waiting[due].bodies < row["bodies"]:
+                self._folded.add(due)
+        self._settled = self._looked_back[1]
+        self._looked_back = (now, self._newest)
 
     def _steps(self, connection: Connection, due: Due, waiting: _Waiting, rests: bool) -> int:
         run = connection.execute(

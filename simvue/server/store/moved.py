@@ -16,16 +16,22 @@ _NAME: Final = "moved"
 
 
 def mark(directory: Path, where: str) -> None:
-    """Note durably that the store in *directory* is at *where* from now on."""
-    with (directory / _NAME).open("w") as file:
-        file.write(f"{where}\n")
-        file.flush()
-        os.fsync(file.fileno())
-    descriptor = os.open(directory, os.O_RDONLY)
+    """Note durably that the store in *directory* is at *where* from now on.  Raises StoreError."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        with (directory / _NAME).open("w") as file:
+            file.write(f"{where}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise StoreError(
+            f"the store is at {where} now, but {directory} cannot be marked as moved: "
+            f"{error.strerror}; start no server on it"
+        ) from error
 
 
 def refuse(directory: Path) -> None:

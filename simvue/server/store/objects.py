@@ -7,6 +7,10 @@
 
 An object is there at once or not at all, when its one PUT or the completion of its parts is
 answered; parts that nobody completes are aborted with their place.
+
+With ``direct=URL``, the address by which clients reach the store, they fetch objects from there,
+and send them to ``PREFIX/incoming``; from where they are copied, so that a form that still works
+changes nothing that somebody refers to.
 """
 
 from __future__ import annotations
@@ -19,9 +23,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 from simvue.exception import StoreError
 
-from .blobs import Blobs, Draft, Form
+from .blobs import Blobs, Direct, Draft, Form
 from .cache import Cache
-from .s3 import ANSWER_S, Bucket
+from .s3 import ANSWER_S, FORM_MAX, LINK_S, Bucket
 
 PART: Final = 8 << 20
 """Bytes of a part: a request's 10 ms are little beside it, and each upload holds one."""
@@ -46,12 +50,12 @@ def open_bucket(url: str) -> Blobs:
     """
     parts = urlsplit(url)
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    unknown = sorted(set(options) - {"endpoint", "region", "ca", "timeout"})
+    unknown = sorted(set(options) - {"endpoint", "region", "ca", "timeout", "direct"})
     if parts.scheme != "s3" or not parts.netloc or parts.fragment or unknown:
         what = f"has no option {unknown[0]}" if unknown else "is no address of blobs"
         raise StoreError(
-            f"{url} {what}: s3://BUCKET/PREFIX?endpoint=URL&region=NAME&ca=FILE&timeout=SECONDS, "
-            "all but the bucket as need be"
+            f"{url} {what}: s3://BUCKET/PREFIX?endpoint=URL&region=NAME&ca=FILE&timeout=SECONDS"
+            "&direct=URL, all but the bucket as need be"
         )
     try:
         bucket = Bucket(
@@ -60,6 +64,7 @@ def open_bucket(url: str) -> Blobs:
             region=options.get("region"),
             ca=options.get("ca"),
             answer_s=float(options.get("timeout", ANSWER_S)),
+            public=options.get("direct"),
         )
     except ValueError as error:
         raise StoreError(f"{url} is no address of blobs: {error}") from error
@@ -85,6 +90,7 @@ class S3Blobs(Blobs):
     def __init__(self, bucket: Bucket, prefix: str = "") -> None:
         self._bucket = bucket
         self._prefix = prefix
+        self.direct = S3Direct(bucket, prefix) if bucket.public else None
 
     def draft(self, place: str) -> Draft:
         """See Blobs."""
@@ -112,8 +118,19 @@ class S3Blobs(Blobs):
         """See Blobs; how full a store is, whoever runs it watches."""
         return _ROOM
 
+
+class S3Direct(Direct):
+    """The way to the same objects by the public address of *bucket*."""
+
+    size_max = FORM_MAX
+    lifetime_s = LINK_S
+
+    def __init__(self, bucket: Bucket, prefix: str) -> None:
+        self._bucket = bucket
+        self._prefix = prefix
+
     def upload_form(self, place: str, checksum: str) -> Form:
-        """See Blobs."""
+        """See Direct."""
         url, fields = self._bucket.form(
             self._prefix + place,
             {
@@ -124,8 +141,12 @@ class S3Blobs(Blobs):
         return Form(url, fields)
 
     def download_url(self, place: str, media_type: str, disposition: str) -> str:
-        """See Blobs."""
+        """See Direct."""
         return self._bucket.link(self._prefix + place, media_type, disposition)
+
+    def copy(self, sent: str, place: str) -> None:
+        """See Direct."""
+        self._bucket.copy(self._prefix + sent, self._prefix + place)
 
 
 def _remove(bucket: Bucket, key: str) -> None:

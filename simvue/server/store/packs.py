@@ -80,10 +80,14 @@ class Packing:
         """
         with self._lock:
             with self._reading() as connection:
-                load = _due(connection)
-            if load is None or not self._lease.held():
+                due = _due(connection)
+            # Before they are read: another process may be at it.
+            if due is None or not self._lease.held():
                 return False
-            return self._write(load)
+            with self._reading() as connection:
+                load = _read(connection, *due)
+            # Unless it went with its run since.
+            return self._write(load) if load.pieces else True
 
     def _write(self, load: _Load) -> bool:
         name = wire.new_id()
@@ -108,8 +112,8 @@ class Packing:
         return self._lease.commit(lambda connection: _refer(connection, load, place))
 
 
-def _due(connection: Connection) -> _Load | None:
-    """Read what the next pack is to hold: folds of a run that has many, or that has ended."""
+def _due(connection: Connection) -> tuple[str, int] | None:
+    """Return the run and the shape of the next pack: of a run that has many folds, or has ended."""
     row = connection.execute(
         "SELECT shape, run.id FROM fold JOIN shape ON shape.key = shape "
         "JOIN run ON run.key = shape.run "
@@ -117,12 +121,15 @@ def _due(connection: Connection) -> _Load | None:
         "HAVING count(*) >= ? OR run.status IN ('completed', 'failed', 'terminated') LIMIT 1",
         (FOLDS,),
     ).fetchone()
-    if row is None:
-        return None
+    return None if row is None else (row["id"], row["shape"])
+
+
+def _read(connection: Connection, run: str, shape: int) -> _Load:
+    """Read what a pack of *run* is to hold."""
     folds = connection.execute(
         "SELECT key, axes FROM fold WHERE shape = ? AND level = 0 AND sealed AND pack IS NULL "
         "ORDER BY writer, first LIMIT ?",
-        (row["shape"], FOLDS),
+        (shape, FOLDS),
     ).fetchall()
     pieces = []
     for found in folds:
@@ -130,7 +137,7 @@ def _due(connection: Connection) -> _Load | None:
             "SELECT key, rows FROM chunk WHERE fold = ? ORDER BY metric", (found["key"],)
         ).fetchall()
         pieces.append(_Piece(found["key"], found["axes"], [tuple(chunk) for chunk in chunks]))
-    return _Load(row["id"], row["shape"], pieces)
+    return _Load(run, shape, pieces)
 
 
 def _refer(connection: Connection, load: _Load, place: str) -> None:

@@ -158,7 +158,8 @@ CREATE TABLE metric (
     name PLAIN NOT NULL,
     count BIGINT NOT NULL,
     finite BIGINT NOT NULL,
-    total DOUBLE PRECISION NOT NULL,
+    -- Not a float: a sum of floats that is too large for one is an error here, and infinite there.
+    total NUMERIC NOT NULL,
     min NUMERIC,
     max NUMERIC,
     last NUMERIC,
@@ -327,9 +328,9 @@ CREATE TABLE attr (
     num NUMERIC,
     txt PLAIN
 );
-CREATE INDEX attr_run ON attr (run) WHERE run IS NOT NULL;
-CREATE INDEX attr_folder ON attr (folder) WHERE folder IS NOT NULL;
-CREATE INDEX attr_artifact ON attr (artifact) WHERE artifact IS NOT NULL;
+CREATE UNIQUE INDEX attr_run ON attr (run, name) WHERE run IS NOT NULL;
+CREATE UNIQUE INDEX attr_folder ON attr (folder, name) WHERE folder IS NOT NULL;
+CREATE UNIQUE INDEX attr_artifact ON attr (artifact, name) WHERE artifact IS NOT NULL;
 CREATE INDEX attr_num ON attr (name, num, run, folder, artifact) WHERE num IS NOT NULL;
 CREATE INDEX attr_txt ON attr (name, txt, run, folder, artifact) WHERE txt IS NOT NULL;
 CREATE INDEX attr_none ON attr (name, run, folder, artifact) WHERE num IS NULL AND txt IS NULL;

@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from simvue import wire
 from simvue.names import random_name
 
 from . import IdTaken, NoSuchRun, Object, Query, RunGone, alerts, conditions, folders, processes
-from .attributes import flat, merged
+from .attributes import attributes, merged
 from .connection import Connection, Row
 
 _JSON_COLUMNS: Final = ("metadata", "system", "visibility", "notifications")
@@ -32,7 +32,8 @@ _JOINING: Final = ("metadata", "process")
 _NULLABLE: Final = ("description", "heartbeat_timeout", "ttl")
 # Expired runs deleted in one transaction: nobody's rows wait for a long list of them (chosen).
 _EXPIRE_MAX: Final = 16
-_SELECT: Final = "SELECT run.*, folder.path FROM run JOIN folder ON folder.key = run.folder"
+_FROM: Final = "run JOIN folder ON folder.key = run.folder"
+_SELECT: Final = f"SELECT run.*, folder.path FROM {_FROM}"
 
 
 def find(connection: Connection, run: str) -> int:
@@ -179,7 +180,7 @@ def _stamp(columns: dict[str, Any], whole: dict[str, Any], now: int) -> None:
 
 def _set_attributes(connection: Connection, key: int, metadata: Object, system: Object) -> None:
     connection.execute("DELETE FROM attr WHERE run = ?", (key,))
-    found = [*flat("metadata", metadata), *flat("system", system)]
+    found = [*attributes("metadata", metadata), *attributes("system", system)]
     connection.executemany(
         "INSERT INTO attr (run, name, num, txt) VALUES (?, ?, ?, ?)",
         [(key, *attribute) for attribute in found],
@@ -239,28 +240,42 @@ def get(connection: Connection, run: str, now: int) -> Object:
 def select(connection: Connection, query: Query, owner: str, now: int) -> tuple[int, list[Object]]:
     """Return (total, the page's run objects), newest first unless *query* sorts."""
     condition, values = conditions.where(conditions.RUN, query.filters, owner, now)
-    ordering, order_values = conditions.order(
-        conditions.RUN, query, "run.created DESC, run.key DESC"
-    )
+    order = conditions.order(conditions.RUN, query, "run.created DESC, run.key DESC")
     limit, limit_values = conditions.page(query)
-    total = connection.execute(
-        f"SELECT count(*) FROM run JOIN folder ON folder.key = run.folder WHERE {condition}", values
-    ).fetchone()[0]
-    rows = connection.execute(
-        f"{_SELECT} WHERE {condition} ORDER BY {ordering} {limit}",
-        [*values, *order_values, *limit_values],
-    ).fetchall()
-    return total, [
-        one for some in conditions.slices(rows) for one in _objects(connection, some, now)
+    total = connection.execute(f"SELECT count(*) FROM {_FROM} WHERE {condition}", values)
+    # Keys first: what is sorted is then a number a run, and not all that it has.
+    keys = [
+        key
+        for (key,) in connection.execute(
+            f"SELECT run.key FROM {_FROM} {order.joins} WHERE {condition} "
+            f"ORDER BY {order.by} {limit}",
+            [*order.values, *values, *limit_values],
+        )
+    ]
+    return total.fetchone()[0], [
+        one
+        for some in conditions.slices(keys)
+        for one in _page(connection, some, now, query.unwanted)
     ]
 
 
-def _objects(connection: Connection, rows: Sequence[Row], now: int) -> list[Object]:
+def _page(
+    connection: Connection, keys: Sequence[int], now: int, unwanted: Collection[str]
+) -> list[Object]:
+    """Return the run objects with *keys*, in their order."""
+    rows = connection.execute(f"{_SELECT} WHERE run.key IN ({conditions.marks(keys)})", keys)
+    by_key = {row["key"]: row for row in rows.fetchall()}
+    return _objects(connection, [by_key[key] for key in keys], now, unwanted)
+
+
+def _objects(
+    connection: Connection, rows: Sequence[Row], now: int, unwanted: Collection[str] = ()
+) -> list[Object]:
     """Return the run objects of *rows*; asks as often for many as for one."""
     keys = [row["key"] for row in rows]
     tags = folders.tags_of(connection, "run", keys)
     attached = alerts.of_runs(connection, keys)
-    summaries = _summaries(connection, keys)
+    summaries = {} if "metrics" in unwanted else _summaries(connection, keys)
     dropped, ranks = _of_writers(connection, keys)
     return [
         {
@@ -281,8 +296,8 @@ def _objects(connection: Connection, rows: Sequence[Row], now: int) -> list[Obje
             "abort": row["abort"] is not None,
             "tags": tags[row["key"]],
             "alerts": attached[row["key"]],
-            **{name: json.loads(row[name]) for name in _JSON_COLUMNS},
-            "metrics": summaries[row["key"]],
+            **{name: {} if name in unwanted else json.loads(row[name]) for name in _JSON_COLUMNS},
+            "metrics": summaries.get(row["key"], {}),
             "dropped": dropped[row["key"]],
             "ranks": sorted(ranks[row["key"]]),
         }

@@ -33,14 +33,16 @@ FORM_MAX: Final = 5 << 30
 _CONNECT_S: Final = 5
 # More threads than this do not ask at once; others would connect anew each time.
 _CONNECTIONS: Final = 64
-# As long as our own links work; see links.py.
-_LINK_S: Final = 3600
+LINK_S: Final = 3600
+"""How long links for others work: as long as our own, see links.py."""
 
 Answer = TypeVar("Answer")
 
 
 class Bucket:
     """The bucket *name* of the S3 store at *endpoint*; None is Amazon's.
+
+    Others reach the store at *public*, for which links are signed.
 
     Credentials are where all S3 clients look for them: environment, profile, the machine's
     role.  Calls raise FileNotFoundError if there is no such object, PermissionError, TimeoutError
@@ -56,29 +58,37 @@ class Bucket:
         region: str | None = None,
         ca: str | None = None,
         answer_s: float = ANSWER_S,
+        public: str | None = None,
     ) -> None:
         self._name = name
+        self.public = public
         self._store = f"the S3 store at {endpoint}" if endpoint else "Amazon S3"
         try:
             session = boto3.session.Session()
-            self._client: Any = session.client(
-                "s3",
-                endpoint_url=endpoint,
-                region_name=region or session.region_name or "us-east-1",
-                verify=ca,
-                config=Config(
-                    signature_version="s3v4",
-                    # A bucket in the host's name needs names that resolve, and certificates.
-                    s3={"addressing_style": "path" if endpoint else "auto"},
-                    connect_timeout=min(answer_s, _CONNECT_S),
-                    read_timeout=answer_s,
-                    retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-                    max_pool_connections=_CONNECTIONS,
-                    # Ours is Content-MD5; older stores refuse what newer clients add.
-                    request_checksum_calculation="when_required",
-                    response_checksum_validation="when_required",
-                ),
-            )
+
+            def client(endpoint: str | None) -> Any:
+                return session.client(
+                    "s3",
+                    endpoint_url=endpoint,
+                    region_name=region or session.region_name or "us-east-1",
+                    verify=ca,
+                    config=Config(
+                        signature_version="s3v4",
+                        # A bucket in the host's name needs names that resolve, and certificates.
+                        s3={"addressing_style": "path" if endpoint else "auto"},
+                        connect_timeout=min(answer_s, _CONNECT_S),
+                        read_timeout=answer_s,
+                        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+                        max_pool_connections=_CONNECTIONS,
+                        # Ours is Content-MD5; older stores refuse what newer clients add.
+                        request_checksum_calculation="when_required",
+                        response_checksum_validation="when_required",
+                    ),
+                )
+
+            self._client = client(endpoint)
+            # It signs for others, and asks nothing itself.
+            self._signer = client(public) if public else self._client
         except boto.BotoCoreError as error:
             raise ValueError(str(error)) from error
         self._lock = Lock()
@@ -141,6 +151,11 @@ class Bucket:
         """Delete an object, if it is there."""
         self._ask(lambda: self._client.delete_object(**self._at(key)))
 
+    def copy(self, key: str, to: str) -> None:
+        """Make the object *to* of the object *key*."""
+        source = self._at(key)
+        self._ask(lambda: self._client.copy_object(**self._at(to), CopySource=source))
+
     # ---- An object in parts -----------------------------------------------------------
 
     def begin(self, key: str) -> str:
@@ -191,14 +206,14 @@ class Bucket:
     def form(self, key: str, fields: Mapping[str, str]) -> tuple[str, dict[str, str]]:
         """Return (URL, fields) of a form that puts an object, with *fields* as they are."""
         with self._in_words():
-            made = self._client.generate_presigned_post(
+            made = self._signer.generate_presigned_post(
                 **self._at(key),
                 Fields=dict(fields),
                 Conditions=[
                     *({name: text} for name, text in fields.items()),
                     ["content-length-range", 0, FORM_MAX],
                 ],
-                ExpiresIn=_LINK_S,
+                ExpiresIn=LINK_S,
             )
         return made["url"], made["fields"]
 
@@ -210,8 +225,8 @@ class Bucket:
             "ResponseContentDisposition": disposition,
         }
         with self._in_words():
-            url: str = self._client.generate_presigned_url(
-                "get_object", Params=parameters, ExpiresIn=_LINK_S
+            url: str = self._signer.generate_presigned_url(
+                "get_object", Params=parameters, ExpiresIn=LINK_S
             )
         return url
 

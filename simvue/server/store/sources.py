@@ -24,8 +24,6 @@ from .tables import SQLiteTables, Tables, open_sqlite
 class Source:
     """A store as one moment has it."""
 
-    name: str
-    """Where it is, for messages."""
     tables: Tables
     later: Callable[[], AbstractContextManager[Tables]]
     """Lends a connection that sees the store as it is by now."""
@@ -59,34 +57,31 @@ def in_postgres(store: str) -> bool:
 @contextmanager
 def _open_sqlite(store: str, blobs: str | None) -> Iterator[Source]:
     directory = Path(store).absolute()
-    file = directory / "simvue.db"
-    if not file.exists():
-        raise StoreError(f"there is no store in {directory}: it has no simvue.db")
+    file, key, settings = (directory / name for name in ("simvue.db", "secret", "simvue.toml"))
     place = blobs or str(directory / "blobs")
     opened = open_blobs(place)
 
     @contextmanager
     def moment() -> Iterator[SQLiteTables]:
-        try:
-            with closing(open_sqlite(file, opened, read_only=True)) as connection:
-                connection.execute("BEGIN")
-                yield connection
-        except sqlite3.Error as error:
-            raise StoreError(f"the store in {directory} cannot be read: {error}") from error
+        with closing(open_sqlite(file, opened, read_only=True)) as connection:
+            connection.execute("BEGIN")
+            yield connection
 
-    key = directory / "secret"
-    settings = directory / "simvue.toml"
-    with moment() as tables:
-        _check_version(str(directory), tables.execute("PRAGMA user_version").fetchone()[0])
-        yield Source(
-            name=str(directory),
-            tables=tables,
-            later=moment,
-            blobs=opened,
-            place=place,
-            secret=key.read_bytes() if key.exists() else b"",
-            settings=settings if settings.exists() else None,
-        )
+    try:
+        if not file.exists():
+            raise StoreError(f"there is no store in {directory}: it has no {file.name}")
+        with moment() as tables:
+            _check_version(str(directory), tables.execute("PRAGMA user_version").fetchone()[0])
+            yield Source(
+                tables=tables,
+                later=moment,
+                blobs=opened,
+                place=place,
+                secret=key.read_bytes() if key.exists() else b"",
+                settings=settings if settings.exists() else None,
+            )
+    except (sqlite3.Error, OSError) as error:
+        raise StoreError(f"the store in {directory} cannot be read: {error}") from error
 
 
 @contextmanager
@@ -107,7 +102,6 @@ def _open_postgres(store: str, blobs: str | None) -> Iterator[Source]:
         version, key = tables.execute("SELECT version, secret FROM store").fetchone()
         _check_version(shown(store), version)
         yield Source(
-            name=shown(store),
             tables=tables,
             later=moment,
             blobs=opened,

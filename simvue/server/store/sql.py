@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
 
 from simvue.exception import StoreError
@@ -24,6 +24,7 @@ from simvue.exception import StoreError
 from . import (
     AlertStatus,
     Attached,
+    ChecksumDiffers,
     Event,
     Object,
     Query,
@@ -45,7 +46,8 @@ from . import runs as run_sql
 from . import storages as storage_sql
 from . import users as user_sql
 from . import zoom as zoom_sql
-from .blobs import Blobs, Upload
+from .blobs import Blobs, Direct, Form, Upload, take_sent
+from .buckets import Window
 from .connection import Connection
 from .packs import Packing
 from .room import Room
@@ -56,13 +58,16 @@ if TYPE_CHECKING:
 
     from simvue._columns import Rows
 
-    from .buckets import Axis, Buckets, Number
+    from .buckets import Axis, Cut, MetricAxis, Number
 
 T = TypeVar("T")
 
 SCHEMA: Final = 3
 """The version of sqlite.sql and postgres.sql, which every database names."""
 
+# What began to be written so long ago has no writer any more (chosen): nothing says so for sure,
+# because the server that took it may be another, and a slow line is no reason to cut it off.
+_UPLOAD_MAX_US: Final = 86_400 * 1_000_000
 # Each deletes a slice of what deleted runs leave behind, and tells whether more is left.
 _SWEEPERS: Final = (row_sql.sweep, grid_sql.sweep)
 
@@ -141,6 +146,12 @@ class SQLStore(Store):
         self._write(lambda connection: run_sql.delete(connection, run, self._now))
         self._sweep()
 
+    def tidy(self) -> None:
+        """See Store."""
+        now = self._now
+        self._write(lambda connection: artifact_sql.recover(connection, now, now - _UPLOAD_MAX_US))
+        self._sweep()
+
     def _sweep(self) -> None:
         """Delete what deleted runs leave behind, in slices between which others write."""
         while self._write(lambda connection: any(sweep(connection) for sweep in _SWEEPERS)):
@@ -158,7 +169,12 @@ class SQLStore(Store):
 
     def mark_lost(self, now: float) -> list[str]:
         """See Store."""
-        return self._write(lambda connection: run_sql.lose(connection, now, self._opened))
+        try:
+            return self._write(lambda connection: run_sql.lose(connection, now, self._opened))
+        except StoreError:
+            # Nobody's sign of life can be written either.
+            self._opened = self._clock()
+            raise
 
     def delete_expired(self, now: float) -> list[str]:
         """See Store."""
@@ -226,19 +242,25 @@ class SQLStore(Store):
         self,
         run: str,
         names: Sequence[str],
-        axis: Axis,
+        axis: Axis | MetricAxis,
         most: int,
         start: Number | None = None,
         end: Number | None = None,
         rank: int | None = None,
-    ) -> dict[str, Buckets]:
+        log: bool = False,
+    ) -> dict[str, Cut]:
         """See Store."""
+        window = Window(most, start, end, log)
         with self._reading() as connection:
-            return zoom_sql.cut(connection, run, names, axis, most, start, end, rank)
+            return zoom_sql.cut(connection, run, names, axis, window, rank)
 
     def fold(self) -> bool:
         """See Store."""
-        return self._folding.step() or (self._blobs.remote and self._packing.step())
+        return self._folding.step()
+
+    def pack(self) -> bool:
+        """See Store."""
+        return self._blobs.remote and self._packing.step()
 
     def extent(self, run: str) -> dict[str, tuple[float, float]]:
         """See Store."""
@@ -389,6 +411,8 @@ class SQLStore(Store):
 
     def update_artifact(self, artifact: str, changes: Object) -> bool:
         """See Store."""
+        if changes.get("uploaded") and self._blobs.direct is not None:
+            self._take_sent(artifact, self._blobs.direct)
         return self._write(lambda connection: artifact_sql.update(connection, artifact, changes))
 
     def delete_artifact(self, artifact: str) -> bool:
@@ -447,6 +471,53 @@ class SQLStore(Store):
             raise KeyError(artifact) from None
         except OSError as error:
             raise StoreError(f"the artifact cannot be read: {error.strerror}") from error
+
+    def upload_form(self, artifact: str) -> Form | None:
+        """See Store."""
+        direct, found = self._blobs.direct, self.get_artifact(artifact)
+        if direct is None or found is None or found["size"] > direct.size_max:
+            return None
+        # A place is not litter before its form has ceased to work.
+        until = self._now + direct.lifetime_s * 1_000_000
+        place = self._write(lambda connection: artifact_sql.await_sent(connection, artifact, until))
+        with _unsignable():
+            return direct.upload_form(place, found["checksum"])
+
+    def _take_sent(self, artifact: str, direct: Direct) -> None:
+        """Give *artifact* what a client itself sent to the storage, if it is what it should be."""
+        with self._reading() as connection:
+            places = artifact_sql.sent(connection, artifact)
+        for sent in places:
+            with suppress(FileNotFoundError, KeyError):
+                self._take(artifact, sent, direct)
+                break
+
+    def _take(self, artifact: str, sent: str, direct: Direct) -> None:
+        place, checksum = self._write(
+            lambda connection: artifact_sql.begin(connection, artifact, self._now)
+        )
+        useless = [place]
+        try:
+            size = take_sent(self._blobs, direct, sent, place, checksum)
+            self._write(lambda connection: artifact_sql.keep(connection, artifact, place, size))
+            useless = [sent]
+        except ChecksumDiffers:
+            useless = [sent, place]
+            raise
+        finally:
+            self._write(lambda connection: artifact_sql.spoil(connection, *useless))
+            self._remove_litter()
+
+    def artifact_url(self, artifact: str, media_type: str, disposition: str) -> str | None:
+        """See Store."""
+        if self._blobs.direct is None:
+            return None
+        with self._reading() as connection:
+            found = artifact_sql.place(connection, artifact)
+        if found is None:
+            raise KeyError(artifact)
+        with _unsignable():
+            return self._blobs.direct.download_url(found[0], media_type, disposition)
 
     def _remove_litter(self) -> None:
         """Remove the files that nothing needs; those that will not go are tried again later."""
@@ -603,6 +674,14 @@ class SQLStore(Store):
     def delete_token(self, token: str, user: str | None) -> bool:
         """See Store."""
         return self._write(lambda connection: user_sql.delete_token(connection, token, user))
+
+
+@contextmanager
+def _unsignable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"no address can be signed: {error.strerror}") from error
 
 
 def _check_span(span: Span | None, count: int) -> None:

@@ -61,9 +61,9 @@ CREATE TABLE attr (
     num,
     txt TEXT
 );
-CREATE INDEX attr_run ON attr (run) WHERE run IS NOT NULL;
-CREATE INDEX attr_folder ON attr (folder) WHERE folder IS NOT NULL;
-CREATE INDEX attr_artifact ON attr (artifact) WHERE artifact IS NOT NULL;
+CREATE UNIQUE INDEX attr_run ON attr (run, name) WHERE run IS NOT NULL;
+CREATE UNIQUE INDEX attr_folder ON attr (folder, name) WHERE folder IS NOT NULL;
+CREATE UNIQUE INDEX attr_artifact ON attr (artifact, name) WHERE artifact IS NOT NULL;
 -- Each attribute is in one of these: a commit writes every index page that it touches.
 CREATE INDEX attr_num ON attr (name, num, run, folder, artifact) WHERE num IS NOT NULL;
 CREATE INDEX attr_txt ON attr (name, txt, run, folder, artifact) WHERE txt IS NOT NULL;

@@ -17,7 +17,7 @@ import shutil
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +32,7 @@ from .tables import SQLiteTables, Tables, open_sqlite
 
 # What a database has before anybody has used it: one storage, which comes with the tables.
 _FRESH: Final = frozenset({"storage"})
+_NOTHING: Final = frozenset({".new", "lost+found"})
 
 
 class Target(ABC):
@@ -76,7 +77,11 @@ class _Directory(Target):
         self.blobs = open_blobs(self.place)
         self._directory = directory
         self._file = directory / "simvue.db"
+        self._stack = ExitStack()
         self.connection: SQLiteTables
+
+    def close(self) -> None:
+        self._stack.close()
 
     def take(self, source: Source) -> None:
         if isinstance(source.tables, SQLiteTables):
@@ -94,7 +99,7 @@ class _Directory(Target):
             secret.keep(self._directory / "secret", source.secret)
         if source.settings:
             _keep(source.settings, self._directory / source.settings.name)
-        self.connection = self._open()
+        self.connection = self._stack.enter_context(closing(self._open()))
         self.connection.execute("PRAGMA journal_mode = WAL").fetchone()
         self.connection.execute("PRAGMA foreign_keys = ON")
         self.connection.execute("DELETE FROM lease")
@@ -108,11 +113,7 @@ class _Directory(Target):
 
     def finish(self) -> None:
         """Make all files durable."""
-        try:
-            if self.connection.execute("PRAGMA foreign_key_check").fetchone() is not None:
-                raise StoreError("its rows refer to some that are not there: see `server check`")
-        finally:
-            self.connection.close()
+        self.close()
         for folder, _, names in os.walk(self._directory):
             # Those of blobs are durable by now.
             for name in names if Path(folder) == self._directory else []:
@@ -125,15 +126,24 @@ def _open_directory(store: str, blobs: str | None) -> Iterator[Target]:
     directory = Path(store).absolute()
     moved.refuse(directory)
     try:
-        if directory.exists() and any(directory.iterdir()):
+        # What a killed copy left, and what a new file system brings along, is nobody's.
+        if directory.exists() and {path.name for path in directory.iterdir()} - _NOTHING:
             raise StoreError(f"{directory} is not empty: name a directory that is, or is not there")
         directory.parent.mkdir(parents=True, exist_ok=True)
-        with _staging(directory.with_name(f"{directory.name}.new")) as staging:
-            target = _Directory(staging, blobs)
+        # A volume that is mounted there cannot be replaced, and is another file system.
+        mounted = directory.is_mount()
+        beside = directory / ".new" if mounted else directory.with_name(f"{directory.name}.new")
+        with _staging(beside) as staging, closing(_Directory(staging, blobs)) as target:
             yield target
             target.finish()
-            staging.rename(directory)
-            _sync(directory.parent)
+            if mounted:
+                # The database last: without it the rest is no store.
+                for path in sorted(staging.iterdir(), key=lambda path: path.name == "simvue.db"):
+                    path.rename(directory / path.name)
+                _sync(directory)
+            else:
+                staging.rename(directory)
+                _sync(directory.parent)
     except sqlite3.Error as error:
         raise StoreError(f"the copy in {directory} cannot be made: {error}") from error
     except OSError as error:

@@ -30,6 +30,12 @@ _logger = logging.getLogger("simvue.server")
 _ROOM: Final = 1.25
 """Free space that is asked for, in sizes of the old file: its indexes may grow."""
 
+# An attribute is there once since version 3, and shorter.
+_ATTRIBUTES: Final = """
+    INSERT INTO attr ({columns}, name, num, txt)
+    SELECT {columns}, name, num, substr(txt, 1, 512)
+    FROM (SELECT *, max(rowid) FROM old.attr GROUP BY {columns}, name)"""
+
 _MOVED: Final[dict[int, dict[str, str]]] = {
     # Tokens had their user's name in them; who there is has tables of its own since version 2.
     1: {
@@ -45,7 +51,9 @@ _MOVED: Final[dict[int, dict[str, str]]] = {
                 CASE WHEN token.is_admin THEN 'admin' ELSE 'write' END,
                 strftime('%s', 'now') * 1000000, expires
             FROM old.token AS token JOIN user ON user.username = token.user""",
+        "attr": _ATTRIBUTES.format(columns="run, folder"),
     },
+    2: {"attr": _ATTRIBUTES.format(columns="run, folder, artifact")},
 }
 """By the version that is left, what fills the tables that are not copied as they are."""
 

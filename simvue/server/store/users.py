@@ -293,11 +293,11 @@ def _select(
     select: str = "",
 ) -> tuple[int, list[Row]]:
     select = select or f"SELECT * FROM {table}"
-    ordering, order_values = conditions.order(subject, query, f"{table}.key")
+    order = conditions.order(subject, query, f"{table}.key")
     limit, limit_values = conditions.page(query)
     rows = connection.execute(
-        f"{select} WHERE {condition} ORDER BY {ordering} {limit}",
-        [*values, *order_values, *limit_values],
+        f"{select} WHERE {condition} ORDER BY {order.by} {limit}",
+        [*values, *limit_values],
     ).fetchall()
     total = connection.execute(
         f"SELECT count(*) FROM ({select} WHERE {condition}) counted", [*values]

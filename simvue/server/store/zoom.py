@@ -10,18 +10,21 @@ stands for its rows; otherwise its children are asked, and at the bottom the row
 So whatever the length of a series, its chart costs as many cells as it has pixels, and the
 rows of two folds.  Every row of the range is in one bucket, none from outside is, and what a
 bucket says of its rows is exact; only the edges between buckets keep to those of cells.
+
+On a logarithmic axis the first buckets are narrow, so there the rows of more folds are read:
+as many as have less than some 400 rows a bucket.  Along another metric see pairs.py.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from . import buckets, cells, parts, runs
-from .buckets import Axis, Buckets, Number
+from . import buckets, cells, pairs, parts, runs
+from .buckets import Axis, Buckets, Cut, MetricAxis, Number, Window
 from .connection import Connection, Row
 
 if TYPE_CHECKING:
@@ -34,46 +37,37 @@ _CELLS_MIN: Final = 3
 
 # Without the axes of its rows, which are many times as large as all this.
 _FOLDS: Final = (
-    "SELECT fold.key, shape, writer, coalesce(rank, -1) AS rank, level, first, step_low, "
+    "SELECT fold.key, shape, writer, coalesce(rank, -1) AS rank, level, first, rows, step_low, "
     "step_high, time_low, time_high, timestamp_low, timestamp_high, ascending, cells "
     "FROM fold JOIN writer ON writer.key = writer WHERE shape = ? AND "
 )
-
-
-class _Window(NamedTuple):
-    """What is asked of a series."""
-
-    axis: Axis
-    most: int
-    start: Number | None
-    end: Number | None
 
 
 def cut(
     connection: Connection,
     run: str,
     names: Sequence[str],
-    axis: Axis,
-    most: int,
-    start: Number | None,
-    end: Number | None,
+    axis: Axis | MetricAxis,
+    window: Window,
     rank: int | None,
-) -> dict[str, Buckets]:
+) -> dict[str, Cut]:
     """Return buckets of those of *names* that the run has; see Store.cut."""
-    if most < 1:
-        raise ValueError(f"a series cannot be cut into {most} buckets")
+    buckets.check(window)
     key = runs.find(connection, run)
     shapes = [
         (shape["key"], {name: place for place, name in enumerate(json.loads(shape["names"]))})
         for shape in connection.execute("SELECT key, names FROM shape WHERE run = ?", (key,))
     ]
-    window = _Window(axis, most, start, end)
     found = {}
     for name in dict.fromkeys(names):
-        series = _Series(connection, window, rank)
+        series: _Series | pairs.Pairs
+        if isinstance(axis, MetricAxis):
+            series = pairs.Pairs(connection, axis, window, rank)
+        else:
+            series = _Series(connection, axis, window, rank)
         for shape, places in shapes:
             if name in places:
-                series.add(shape, places[name])
+                series.add(shape, places, name)
         if series.exists:
             found[name] = series.cut()
     return found
@@ -82,56 +76,84 @@ def cut(
 class _Series:
     """One series: its rows that are not folded, and its folds that no other sums up."""
 
-    def __init__(self, connection: Connection, window: _Window, rank: int | None) -> None:
+    def __init__(
+        self, connection: Connection, axis: Axis, window: Window, rank: int | None
+    ) -> None:
         self._connection = connection
+        self._axis = axis
         self._window = window
         self._rank = rank
         self._bodies: list[Part] = []
         self._roots: list[tuple[int, Row]] = []
         self.exists = False
 
-    def add(self, shape: int, metric: int) -> None:
-        """Add the rows of *shape*, in which the metric has the place *metric*."""
+    def add(self, shape: int, places: Mapping[str, int], name: str) -> None:
+        """Add the rows of *shape*, in which the metric *name* has its place of *places*."""
+        metric = places[name]
         bodies = [part for (part,) in parts.bodies(self._connection, shape, [metric])]
         roots = self._connection.execute(f"{_FOLDS} parent IS NULL", (shape,)).fetchall()
         self.exists |= bool(bodies or roots)
         self._bodies += [part for part in bodies if self._rank in (None, part.rank)]
         self._roots += [(metric, root) for root in roots if self._rank in (None, root["rank"])]
 
-    def cut(self) -> Buckets:
+    def cut(self) -> Cut:
         """Read what the window needs, and cut it."""
+        rows = sum(len(part.numbers) for part in self._bodies)
+        rows += sum(root["rows"] for _, root in self._roots)
+        return buckets.beside(self._buckets(), rows, self._window)
+
+    def _buckets(self) -> Buckets:
+        if self._window.log:
+            self._open_below_zero()
         low, high = self._ends()
-        width = 0.0 if low is None or high is None else (float(high) - low) / self._window.most
-        rows, summed = self._read(width / _CELLS_MIN)
+        width = 0.0
+        if low is not None and high is not None and low < high:
+            width = float(np.diff(self._scaled(np.array([low, high], np.float64))).item())
+        rows, summed = self._read(width / self._window.most / _CELLS_MIN)
         x, y = self._joined(rows)
         if summed and len(x) + sum(int(one.count.sum()) for one in summed) <= self._window.most:
             # So few rows have a bucket each, however close they lie.
             rows, summed = self._read(-1.0)
             x, y = self._joined(rows)
-        _, most, start, end = self._window
         if not summed or low is None or high is None:
-            return buckets.cut_rows(x, y, most, start, end)
-        taken = buckets.within(x, start, end)
+            return buckets.cut_rows(x, y, self._window)
+        taken = buckets.within(x, self._window)
         alone = buckets.single(x[taken], y[taken])
-        return buckets.cut_again(cells.concatenated([*summed, alone]), most, low, high)
+        return buckets.cut_again(cells.concatenated([*summed, alone]), self._window, low, high)
+
+    def _open_below_zero(self) -> None:
+        """Open the folds that begin below what has a place, to see where what has one begins."""
+        waiting, self._roots = self._roots, []
+        while waiting:
+            metric, fold = waiting.pop()
+            if not self._overlaps(fold):
+                continue
+            if fold[f"{self._axis}_low"] > 0:
+                self._roots.append((metric, fold))
+            else:
+                children, rows = self._opened(metric, fold)
+                waiting += children
+                self._bodies += rows
 
     def _ends(self) -> tuple[Number | None, Number | None]:
         """Return where the buckets begin and end: as asked, or with the rows."""
-        axis, _, start, end = self._window
         lows: list[Number] = []
         highs: list[Number] = []
         for _, root in self._roots:
-            if root[f"{axis}_low"] is not None:
-                lows.append(root[f"{axis}_low"])
-                highs.append(root[f"{axis}_high"])
+            if root[f"{self._axis}_low"] is not None:
+                lows.append(root[f"{self._axis}_low"])
+                highs.append(root[f"{self._axis}_high"])
+        # A range cuts nothing off yet: it may end where there are no rows.
+        placed = Window(self._window.most, log=self._window.log)
         for part in self._bodies:
-            x = part.axes[axis]
-            x = x[np.isfinite(x)]
+            x = part.axes[self._axis]
+            x = x[buckets.within(x, placed)]
             if len(x):
                 lows.append(x.min().item())
                 highs.append(x.max().item())
-        low, high = min(lows, default=None), max(highs, default=None)
-        return low if start is None else start, high if end is None else end
+        if not lows:
+            return self._window.start, self._window.end
+        return self._window.ends(min(lows), max(highs))
 
     def _read(self, widest: float) -> tuple[list[Part], list[Buckets]]:
         """Return the rows to be read, and cells no wider than *widest* instead of others."""
@@ -148,40 +170,47 @@ class _Series:
                     "SELECT cells FROM chunk WHERE fold = ? AND metric = ?", (fold["key"], metric)
                 ).fetchone()
                 place = (fold["rank"], fold["writer"], fold["first"])
-                axis = self._window.axis
-                summed.append((place, cells.decode_metric(chunk["cells"], axis, narrow)))
-            elif fold["level"]:
-                children = self._connection.execute(
-                    f"{_FOLDS} parent = ?", (fold["shape"], fold["key"])
-                )
-                waiting += [(metric, child) for child in children]
+                summed.append((place, cells.decode_metric(chunk["cells"], self._axis, narrow)))
             else:
-                rows += parts.of_fold(self._connection, fold, [metric], [self._window.axis])
+                children, found = self._opened(metric, fold)
+                waiting += children
+                rows += found
         return rows, [one for _, one in sorted(summed, key=lambda pair: pair[0])]
 
+    def _opened(self, metric: int, fold: Row) -> tuple[list[tuple[int, Row]], list[Part]]:
+        """Return the folds that *fold* sums up, or its rows."""
+        if not fold["level"]:
+            return [], parts.of_fold(self._connection, fold, [metric], [self._axis])
+        children = self._connection.execute(f"{_FOLDS} parent = ?", (fold["shape"], fold["key"]))
+        return [(metric, child) for child in children], []
+
     def _overlaps(self, fold: Row) -> bool:
-        axis, _, start, end = self._window
-        low, high = fold[f"{axis}_low"], fold[f"{axis}_high"]
+        least, end = self._window.low, self._window.end
+        low, high = fold[f"{self._axis}_low"], fold[f"{self._axis}_high"]
         if low is None:
             # No row has a place on this axis.
             return False
-        return (start is None or high >= start) and (end is None or low <= end)
+        return (least is None or high >= least) and (end is None or low <= end)
 
     def _cells(self, fold: Row, widest: float) -> Buckets | None:
         """Return the places of the cells of *fold* if they may stand for its rows."""
-        axis, _, start, end = self._window
-        inside = (start is None or fold[f"{axis}_low"] >= start) and (
-            end is None or fold[f"{axis}_high"] <= end
+        least, end = self._window.low, self._window.end
+        inside = (least is None or fold[f"{self._axis}_low"] >= least) and (
+            end is None or fold[f"{self._axis}_high"] <= end
         )
-        if not inside or not fold["ascending"] >> cells.AXES.index(axis) & 1:
+        if not inside or not fold["ascending"] >> cells.AXES.index(self._axis) & 1:
             return None
-        found = cells.decode_axis(fold["cells"], axis)
-        widths = found.last_x.astype(np.float64) - found.first_x
+        found = cells.decode_axis(fold["cells"], self._axis)
+        widths = self._scaled(found.last_x) - self._scaled(found.first_x)
         return found if widths.max() <= widest else None
+
+    def _scaled(self, x: NDArray[Any]) -> NDArray[np.float64]:
+        """Return where the places *x* are on the chart: buckets are of equal width there."""
+        return np.log(x) if self._window.log else x.astype(np.float64)
 
     def _joined(self, rows: list[Part]) -> tuple[NDArray[Any], NDArray[np.float64]]:
         """Return x and y of *rows* in the order of the series."""
-        axis = self._window.axis
+        axis = self._axis
         chosen, order = parts.ordered(rows)
         if not chosen:
             return np.empty(0, cells.AXIS_DTYPES[axis]), np.empty(0)

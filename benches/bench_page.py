@@ -1,0 +1,137 @@
+"""How soon the page shows something: in Chromium, beside an empty page of the same server.
+
+::
+
+    a window without cache ── navigation starts ── ... ── what was waited for is in the document
+                              0                           and drawn in a frame: the figure
+
+The empty page is the log-in page: HTML, one style sheet, no script.  It is opened in turn with
+the others, each time in a window of its own, and the median of each counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+import requests
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+
+from benches.node import Node
+
+RUNS = 10_000
+TIMES = 7
+BATCH = 5_000
+"""Runs of one request: the server takes more, this is what it takes in a second."""
+
+WINDOW: ViewportSize = {"width": 1280, "height": 900}
+
+# Two frames: in the first the browser draws what the second finds drawn.
+WATCH = """
+window.seen = new Promise((seen) => {
+  const look = () => {
+    if (document.querySelectorAll(SELECTOR).length < COUNT) return;
+    eye.disconnect();
+    requestAnimationFrame(() => requestAnimationFrame(() => seen(performance.now())));
+  };
+  const eye = new MutationObserver(look);
+  eye.observe(document, { childList: true, subtree: true, attributeFilter: ["aria-label"] });
+});
+"""
+
+
+class Looker:
+    """A Chromium that opens pages of *node* and says when they showed something."""
+
+    def __init__(self, chromium: Browser, node: Node) -> None:
+        self._chromium = chromium
+        self._node = node
+
+    @contextlib.contextmanager
+    def window(self, known: bool = True, size: ViewportSize = WINDOW) -> Iterator[Page]:
+        """Open a window without a cache; a browser that is not *known* has no token."""
+        context = self._chromium.new_context(base_url=self._node.url, viewport=size)
+        if known:
+            form = {"token": self._node.token, "next": "/ui/icon.svg"}
+            context.request.post("/login", form=form, headers={"Origin": self._node.url})
+        yield context.new_page()
+        context.close()
+
+    def first_ms(
+        self,
+        path: str,
+        selector: str,
+        count: int = 1,
+        known: bool = True,
+        size: ViewportSize = WINDOW,
+    ) -> float:
+        """Return the milliseconds from the start of the navigation until *selector* is drawn.
+
+        Of *count* elements, all must be there.
+        """
+        with self.window(known, size) as page:
+            watch = WATCH.replace("SELECTOR", json.dumps(selector)).replace("COUNT", str(count))
+            page.add_init_script(watch)
+            page.goto(path, wait_until="commit")
+            seen: float = page.evaluate("window.seen")
+            return seen
+
+    def empty_ms(self, size: ViewportSize = WINDOW) -> float:
+        """Return the same of the empty page."""
+        return self.first_ms("/login", "main", known=False, size=size)
+
+
+@contextlib.contextmanager
+def looking() -> Iterator[tuple[Looker, Node]]:
+    """Start a server of the bench's own and a Chromium."""
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    assert path is not None, "needs chromium (Debian: chromium)"
+    with (
+        tempfile.TemporaryDirectory(dir=".") as directory,
+        Node(Path(directory)) as node,
+        sync_playwright() as playwright,
+    ):
+        # As root a Chromium needs to be told that it has no sandbox of its own.
+        flags = ["--no-sandbox", "--disable-dev-shm-usage"]
+        chromium = playwright.chromium.launch(executable_path=path, args=flags)
+        yield Looker(chromium, node), node
+        chromium.close()
+
+
+def make_runs(node: Node, count: int) -> None:
+    """Register *count* runs, each with some metadata and tags."""
+    for first in range(0, count, BATCH):
+        batch = [
+            {
+                "name": f"run-{i:05d}",
+                "folder": f"/campaign/{i % 20:02d}",
+                "status": "completed",
+                "tags": [f"tag-{i % 7}", "bench"],
+                "metadata": {"rate": i / count, "mesh": {"size": 2 ** (i % 10)}, "solver": "cg"},
+            }
+            for i in range(first, min(count, first + BATCH))
+        ]
+        headers = {"Authorization": f"Bearer {node.token}"}
+        answer = requests.post(f"{node.url}/api/runs", json=batch, headers=headers, timeout=300)
+        answer.raise_for_status()
+        assert len(answer.json()) == len(batch)
+
+
+def measure(runs: int = RUNS, times: int = TIMES) -> dict[str, float]:
+    """Return milliseconds until the table of *runs* runs shows rows, and of the empty page."""
+    with looking() as (looker, node):
+        make_runs(node, runs)
+        table, empty = [], []
+        for _ in range(times):
+            empty.append(looker.empty_ms())
+            table.append(looker.first_ms("/dashboard/runs", ".runs a.name"))
+    return {"table_ms": median(table), "empty_ms": median(empty)}
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(), indent=2))
