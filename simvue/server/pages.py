@@ -99,6 +99,10 @@ _COMMENT = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _VERSIONED = re.compile(r"([0-9a-f]{12})/(.+)")
+# What app.js loads when an address asks for it: [/address/, () => import("./view.js")].
+_ROUTE = re.compile(rb'^  \[/(.+)/, \(\) => import\("\./(.+?)"\)\],$', re.MULTILINE)
+# What the views that show charts of ticked runs load beyond it.
+_OVERLAY: Final = "overlay.js"
 _IMPORT = re.compile(rb'^(?:import|export)\s[^;]*?from "(\.[^"]+)";', re.MULTILINE)
 
 
@@ -118,6 +122,19 @@ class Pages:
 
     files: dict[str, Page]
     version: str
+    views: list[tuple[re.Pattern[str], set[str]]]
+    """Of each kind of address the modules of its view, beyond those of every one."""
+    overlay: set[str]
+    """Of the charts of ticked runs, in the same way."""
+
+    def links(self, path: str, query: str) -> str:
+        """Return the ``Link`` header of an address: modules that it will load in a moment."""
+        modules = next((found for pattern, found in self.views if pattern.match(path)), set())
+        if "runs=" in query:
+            modules = modules | self.overlay
+        return ", ".join(
+            f"</ui/{self.version}/{module}>; rel=modulepreload" for module in sorted(modules)
+        )
 
 
 def read_pages() -> Pages:
@@ -139,13 +156,17 @@ def read_pages() -> Pages:
     version = _tag(b"".join(found.values()))[:12]
     # A browser learns of a module when it has read who imports it; told of all of them at
     # once, it asks for them at once.
-    preload = "".join(
-        f'<link rel="modulepreload" href="/ui/{path}">\n'
-        for path in sorted(_modules("app.js", found))
-    )
+    frame = _modules("app.js", found)
+    preload = "".join(f'<link rel="modulepreload" href="/ui/{path}">\n' for path in sorted(frame))
+    views = [
+        (re.compile(pattern.decode()), _modules(view.decode(), found) - frame)
+        for pattern, view in _ROUTE.findall(found["app.js"])
+    ]
+    overlay = _modules(_OVERLAY, found) - frame
     index = found["index.html"].replace(b"</head>", preload.encode() + b"</head>")
     found["index.html"] = index.replace(b'"/ui/', f'"/ui/{version}/'.encode())
-    return Pages({path: _page(path, content) for path, content in found.items()}, version)
+    files = {path: _page(path, content) for path, content in found.items()}
+    return Pages(files, version, views, overlay)
 
 
 def without_comments(script: bytes) -> bytes:
@@ -203,7 +224,8 @@ def routes(pages: Pages, tokens: Tokens, cookie: str) -> list[HTTPRouteHandler]:
             return enter(token, _place(request))
         if token is not None or request.scope["user"] is None:
             return _login(_place(request), wrong=token is not None)
-        return send(request, "index.html", _PRIVATE)
+        links = pages.links(request.url.path, request.url.query)
+        return send(request, "index.html", {**_PRIVATE, "Link": links} if links else _PRIVATE)
 
     def send(
         request: Request[Any, Any, Any], path: str, caching: dict[str, str]

@@ -1,17 +1,27 @@
 /* How numbers, times and durations read: pure functions from values to text. */
 
 const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+/** @type {[Intl.RelativeTimeFormatUnit, number][]} */
 const AGES = [["year", 31_557_600], ["month", 2_629_800], ["week", 604_800], ["day", 86_400],
   ["hour", 3_600], ["minute", 60]];
 const CALENDAR = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 
-/** Read a timestamp of the wire (UTC, no zone) as milliseconds since the epoch, or null. */
+/**
+ * Read a timestamp of the wire (UTC, no zone) as milliseconds since the epoch, or null.
+ *
+ * @param {import("./api.js").Moment | undefined} text
+ * @returns {number | null}
+ */
 export function moment(text) {
   return text ? Date.parse(`${text.slice(0, 23).replace(" ", "T")}Z`) : null;
 }
 
-/** Write a moment as a person says it: "3 minutes ago". */
+/**
+ * Write a moment as a person says it: "3 minutes ago".
+ *
+ * @param {number} milliseconds
+ */
 export function age(milliseconds) {
   const seconds = (Date.now() - milliseconds) / 1000;
   for (const [unit, size] of AGES) {
@@ -20,34 +30,54 @@ export function age(milliseconds) {
   return "just now";
 }
 
-/** Write a moment in full, in the reader's own time zone. */
+/**
+ * Write a moment in full, in the reader's own time zone.
+ *
+ * @param {number} milliseconds
+ */
 export function calendar(milliseconds) {
   return CALENDAR.format(milliseconds);
 }
 
-/** Write a length of time with its two largest units: "2 h 05 m". */
+/**
+ * Write a length of time with its two largest units: "2 h 05 m".
+ *
+ * @param {number} seconds
+ */
 export function duration(seconds) {
   if (seconds < 1) return `${Math.max(0, Math.round(seconds * 1000))} ms`;
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
   const whole = Math.floor(seconds);
-  const two = (value) => String(value).padStart(2, "0");
   if (whole < 60) return `${whole} s`;
   if (whole < 3_600) return `${Math.floor(whole / 60)} m ${two(whole % 60)} s`;
   if (whole < 86_400) return `${Math.floor(whole / 3_600)} h ${two(Math.floor((whole % 3_600) / 60))} m`;
   return `${Math.floor(whole / 86_400)} d ${two(Math.floor((whole % 86_400) / 3_600))} h`;
 }
 
-/** Write a count with its thousands apart. */
+/**
+ * Write a count with its thousands apart.
+ *
+ * @param {number} value
+ */
 export function integer(value) {
   return value.toLocaleString("en");
 }
 
-/** Write how many there are of something: "1 run", "2 runs". */
+/**
+ * Write how many there are of something: "1 run", "2 runs".
+ *
+ * @param {number} count
+ * @param {string} noun
+ */
 export function many(count, noun) {
   return `${integer(count)} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-/** Write a value of a metric: six digits, an exponent only where it is shorter. */
+/**
+ * Write a value of a metric: six digits, an exponent only where it is shorter.
+ *
+ * @param {number} value
+ */
 export function number(value) {
   if (!Number.isFinite(value)) return String(value);
   if (Number.isInteger(value) && Math.abs(value) < 1e9) return integer(value);
@@ -57,7 +87,29 @@ export function number(value) {
     : String(Number(value.toPrecision(6)));
 }
 
-/** Write the labels of a number axis whose ticks are *step* apart. */
+/**
+ * Write a number of bytes: "1.5 MiB".
+ *
+ * @param {number} value
+ */
+export function bytes(value) {
+  const unit = value < 1 ? 0 : Math.min(4, Math.floor(Math.log2(value) / 10));
+  const size = value / 1024 ** unit;
+  return `${unit && size < 100 ? size.toPrecision(3) : Math.round(size)} ${["B", "KiB", "MiB", "GiB", "TiB"][unit]}`;
+}
+
+/** @param {number} value */
+function two(value) {
+  return String(value).padStart(2, "0");
+}
+
+/**
+ * Write the labels of a number axis whose ticks are *step* apart.
+ *
+ * @param {number[]} values
+ * @param {number} step
+ * @returns {string[]}
+ */
 export function ticks(values, step) {
   const size = Math.max(...values.map(Math.abs));
   // Next to the largest float an axis ends beyond it.
@@ -77,7 +129,12 @@ export function ticks(values, step) {
   }));
 }
 
-/** Write the labels of a logarithmic axis; uPlot gives null where there is no room. */
+/**
+ * Write the labels of a logarithmic axis; uPlot gives null where there is no room.
+ *
+ * @param {(number | null)[]} values
+ * @returns {string[]}
+ */
 export function powers(values) {
   return values.map((value) => {
     if (value === null || value === 0 || value === Infinity) return "";
@@ -85,12 +142,17 @@ export function powers(values) {
   });
 }
 
-/** Write the labels of an axis in seconds since the run's start. */
+/**
+ * Write the labels of an axis in seconds since the run's start.
+ *
+ * @param {number[]} values
+ * @param {number} step
+ * @returns {string[]}
+ */
 export function elapsedTicks(values, step) {
   if (Math.max(...values.map(Math.abs)) < 600 || step < 1) {
     return ticks(values, step).map((label) => `${label} s`);
   }
-  const two = (value) => String(value).padStart(2, "0");
   return values.map((value) => {
     const whole = Math.round(value);
     const clock = `${two(Math.floor((whole % 3_600) / 60))}:${two(whole % 60)}`;
@@ -98,7 +160,13 @@ export function elapsedTicks(values, step) {
   });
 }
 
-/** Write the labels of a wall-clock axis (seconds since the epoch), the date where it changes. */
+/**
+ * Write the labels of a wall-clock axis (seconds since the epoch), the date where it changes.
+ *
+ * @param {number[]} values
+ * @param {number} step
+ * @returns {string[]}
+ */
 export function wallTicks(values, step) {
   let day = "";
   return values.map((value) => {

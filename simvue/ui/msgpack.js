@@ -8,7 +8,12 @@
 
 const TEXT = new TextDecoder();
 
-/** Decode one value that fills *buffer* (an ArrayBuffer); throw RangeError if it does not. */
+/**
+ * Decode one value that fills *buffer*; throw RangeError if it does not.
+ *
+ * @param {ArrayBuffer} buffer
+ * @returns {any}
+ */
 export function decode(buffer) {
   const reader = new Reader(buffer);
   const value = reader.value();
@@ -19,30 +24,42 @@ export function decode(buffer) {
 }
 
 class Reader {
+  /** @param {ArrayBuffer} buffer */
   constructor(buffer) {
     this.view = new DataView(buffer);
     this.at = 0;
   }
 
-  /** Step over *size* bytes and return where they begin. */
+  /**
+   * Step over *size* bytes and return where they begin.
+   *
+   * @param {number} size
+   */
   take(size) {
     const start = this.at;
     this.at += size;
     return start;
   }
 
+  /** @param {number} size */
   bytes(size) {
     return new Uint8Array(this.view.buffer, this.take(size), size);
   }
 
+  /** @param {number} size */
   text(size) {
     return TEXT.decode(this.bytes(size));
   }
 
+  /**
+   * @param {number} size
+   * @returns {any[]}
+   */
   array(size) {
     return Array.from({ length: size }, () => this.value());
   }
 
+  /** @param {number} size */
   map(size) {
     const map = {};
     for (let i = 0; i < size; i++) {
@@ -53,6 +70,7 @@ class Reader {
     return map;
   }
 
+  /** @returns {any} */
   value() {
     const view = this.view;
     const head = view.getUint8(this.take(1));

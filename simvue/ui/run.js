@@ -1,97 +1,201 @@
-/* Run: one run at /dashboard/runs/run/<id>: charts, events, and what it said about itself. */
+/*
+ * Run: one run at /dashboard/runs/run/<id>: what it is at the top, and its parts in tabs.
+ *
+ * A tab is a module of its own, loaded when it is first looked at; what it has open ends with it.
+ */
 
-import { getRun, metricNames } from "./api.js";
+import { abortRun, getRun, listTags, metricNames } from "./api.js";
 import { colourDot, since, span, status, tags } from "./badge.js";
 import { Charts } from "./charts.js";
-import { element, keep, write } from "./elements.js";
-import { Events } from "./events.js";
-import { calendar, integer, many, moment } from "./format.js";
+import { dash, hue } from "./colour.js";
+import { leaves } from "./columns.js";
+import { ask } from "./dialog.js";
+import { element, fill, write } from "./elements.js";
+import { integer, many } from "./format.js";
 import { Poll } from "./poll.js";
+import { editTags } from "./tagcell.js";
 
-/** Milliseconds between looks at the run itself while it may change, and once it has ended. */
-const REFRESH = { live: 2_000, ended: 15_000 };
+/**
+ * @typedef {import("./api.js").Run} Run
+ * @typedef {import("./app.js").Page} Page
+ *
+ * @typedef {{ run: Run, names: string[] }} Known
+ * @typedef {object} Part what a tab shows
+ * @property {(query: URLSearchParams) => void} follow
+ * @property {(known: Known) => void} [learn] hears of the run, at once and whenever it changes
+ * @property {(names: string[]) => void} [name] hears which metrics there are, which is known before all of the run is
+ *
+ * @typedef {{ open: (page: Page, id: string) => Part }} PartModule
+ */
+
+/** Milliseconds between looks at the run itself, and at which metrics it has. */
+const REFRESH = { run: 1_000, names: 2_000 };
 
 /** Milliseconds between steps of the duration. */
 const TICK = 1_000;
 
-const TABS = [["charts", "Charts"], ["events", "Events"], ["about", "About"]];
+/** What stands before the names of metrics that simvue measures itself. */
+const RESOURCES = "resources/";
 
-/** Tell whether more is to be expected of a run: a lost one may come back. */
+/** @type {[string, string, () => Promise<PartModule>, ((known: Known) => number)?, ((run: Run) => boolean)?][]} address, word, module, how many it holds, whether there is one */
+const TABS = [
+  ["overview", "Overview", () => import("./overview.js")],
+  ["metrics", "Metrics", async () => metrics((name) => !name.startsWith(RESOURCES)), ({ names }) => names.filter((name) => !name.startsWith(RESOURCES)).length],
+  ["resources", "Resources", async () => metrics((name) => name.startsWith(RESOURCES)), ({ names }) => names.filter((name) => name.startsWith(RESOURCES)).length],
+  ["job", "Job", () => import("./job.js"), undefined, (run) => run.ranks.length > 1 || groupOf(run) !== null],
+  ["events", "Events", () => import("./events.js")],
+  ["artifacts", "Artifacts", () => import("./artifacts.js")],
+  ["alerts", "Alerts", () => import("./runalerts.js"), ({ run }) => run.alerts.length],
+  ["lineage", "Lineage", () => import("./lineage.js")],
+];
+
+/** What is shown where the address says nothing. */
+const FIRST = "metrics";
+
+/**
+ * Tell whether more is to be expected of a run: a lost one may come back.
+ *
+ * @param {Pick<Run, "status">} run
+ */
 export function live(run) {
   return run.status === "running" || run.status === "created" || run.status === "lost";
 }
 
-/** Show the run *id* in *view*; *go* and *heard* as in runs.js. */
-export class RunPage {
-  constructor(view, id, { go, heard }) {
-    this.id = id;
-    this.run = null;
-    this.go = go;
-    this.heard = heard;
-    this.query = new URLSearchParams();
-    this.tab = null;
+/**
+ * The launch that a run is one rank of, where each rank has a run of its own.
+ *
+ * @param {Run} run
+ * @returns {string | null}
+ */
+export function groupOf(run) {
+  const launch = new Map(leaves(run.metadata));
+  const group = launch.get("simvue.launch.group");
+  return typeof group === "string" && launch.get("simvue.launch.rank") !== undefined ? group : null;
+}
 
-    this.title = element("h1", {}, "…");
+/**
+ * @param {Page} page
+ * @param {string} id
+ */
+export function open(page, id) {
+  return new RunPage(page, id);
+}
+
+class RunPage {
+  /**
+   * @param {Page} page
+   * @param {string} id
+   */
+  constructor(page, id) {
+    this.page = page;
+    this.id = id;
+    /** @type {Run | null} */
+    this.run = null;
+    /** @type {string[] | null} */
+    this.names = null;
+    /** @type {{ name: string, scope: import("./scope.js").Scope, part: Part | null } | null} */
+    this.tab = null;
+    this.query = new URLSearchParams();
+
+    this.title = element("h1", { dir: "auto" }, "…");
     this.state = element("span", { class: "status" });
     this.tags = element("span", { class: "tags" });
-    this.folder = element("dd");
+    this.retag = element("button", { type: "button", class: "plain quiet", hidden: true, title: "Edit the tags", "aria-label": "Edit the tags", onclick: () => this.editTags() }, "✎");
+    this.folder = element("a", { dir: "auto" });
     this.started = element("time");
     this.length = element("dd", { class: "figure" });
-    this.description = element("p", { class: "description", hidden: true });
-    this.dropped = element("p", { class: "dropped", hidden: true });
+    this.description = element("p", { class: "description", dir: "auto", hidden: true });
+    this.dropped = element("p", { class: "dropped", role: "status", hidden: true });
+    this.stop = element("button", { type: "button", hidden: true, onclick: () => this.abort() }, "Abort…");
     this.tabs = TABS.map(([name, title]) => element("button", {
-      type: "button", role: "tab", id: `tab-${name}`, "aria-controls": "panel",
-      onclick: () => go({ tab: name === "charts" ? null : name, find: null }),
+      type: "button", role: "tab", id: `tab-${name}`, "aria-controls": "panel", hidden: name === "job",
+      onclick: () => page.visit(`${location.pathname}${name === FIRST ? "" : `?tab=${name}`}`),
     }, title, " ", element("small")));
     this.panel = element("section", { id: "panel", role: "tabpanel" });
-    view.replaceChildren(
+    fill(page.target,
       element("header", { class: "card summary" },
-        element("div", { class: "headline" }, colourDot({ id }), this.title, this.state, this.tags),
+        element("div", { class: "headline" }, colourDot({ id }), this.title, this.state, this.tags, this.retag, this.stop),
         this.description,
         this.dropped,
         element("dl", {},
           element("div", {}, element("dt", {}, "Duration"), this.length),
           element("div", {}, element("dt", {}, "Started"), element("dd", {}, this.started)),
-          element("div", {}, element("dt", {}, "Folder"), this.folder),
+          element("div", {}, element("dt", {}, "Folder"), element("dd", {}, this.folder)),
           element("div", {}, element("dt", {}, "Id"), element("dd", {}, copied(id))))),
-      element("div", { class: "tabs", role: "tablist", "aria-label": "Parts of the run",
-        onkeydown: (event) => this.walk(event) }, ...this.tabs),
+      element("div", {
+        class: "tabs", role: "tablist", "aria-label": "Parts of the run",
+        onkeydown: (/** @type {KeyboardEvent} */ event) => this.walk(event),
+      }, ...this.tabs),
       this.panel);
 
-    this.poll = new Poll((signal) => this.refresh(signal),
-      () => (this.run && !live(this.run) ? REFRESH.ended : REFRESH.live), heard);
-    this.tick = setInterval(() => this.run && write(this.length, span(this.run)), TICK);
+    const { scope, heard } = page;
+    this.poll = scope.own(new Poll(async (signal) => {
+      const run = await getRun(id, signal);
+      this.learn(run, this.names);
+    }, {
+      pause: () => REFRESH.run, heard, interest: { topics: ["run"], runs: [id] },
+    }));
+    scope.own(new Poll(async (signal) => {
+      const names = await metricNames(id, signal);
+      this.learn(this.run, names);
+    }, {
+      pause: () => REFRESH.names, heard, interest: { topics: ["rows"], runs: [id] },
+    }));
+    scope.every(TICK, () => this.run && write(this.length, span(this.run)));
   }
 
-  /** Follow the URL's query. */
+  /** @param {URLSearchParams} query */
   follow(query) {
     this.query = query;
-    const wanted = TABS.some(([name]) => name === query.get("tab")) ? query.get("tab") : "charts";
-    if (this.tab?.name !== wanted) {
-      this.tab?.part.close();
-      this.panel.replaceChildren();
-      this.panel.setAttribute("aria-labelledby", `tab-${wanted}`);
-      const Part = { charts: Charts, events: Events, about: About }[wanted];
-      this.tab = { name: wanted, part: new Part(this.panel, this.id, { go: this.go, heard: this.heard }) };
-      TABS.forEach(([name], i) => {
-        this.tabs[i].setAttribute("aria-selected", name === wanted);
-        this.tabs[i].tabIndex = name === wanted ? 0 : -1;
-      });
-      if (this.run) this.tab.part.learn(this.run, this.names);
-    }
-    this.tab.part.follow(query);
+    const wanted = TABS.find(([name]) => name === (query.get("tab") ?? FIRST)) ?? TABS[1];
+    if (this.tab?.name === wanted[0]) this.tab.part?.follow(query);
+    else this.turn(wanted);
   }
 
-  async refresh(signal) {
-    const [run, names] = await Promise.all([
-      getRun(this.id, signal), metricNames(this.id, signal)]);
+  /** @param {typeof TABS[number]} wanted */
+  async turn([name, , load]) {
+    this.tab?.scope.close();
+    const tab = this.tab = { name, scope: this.page.scope.inner(), part: /** @type {Part | null} */ (null) };
+    this.panel.replaceChildren();
+    this.panel.setAttribute("aria-labelledby", `tab-${name}`);
+    TABS.forEach(([other], i) => {
+      this.tabs[i].setAttribute("aria-selected", String(other === name));
+      this.tabs[i].tabIndex = other === name ? 0 : -1;
+    });
+    const module = await load();
+    if (tab.scope.closed) return;
+    tab.part = module.open({ ...this.page, target: this.panel, scope: tab.scope }, this.id);
+    tab.part.follow(this.query);
+    if (this.names) tab.part.name?.(this.names);
+    if (this.run && this.names) tab.part.learn?.({ run: this.run, names: this.names });
+  }
+
+  /**
+   * @param {Run | null} run
+   * @param {string[] | null} names
+   */
+  learn(run, names) {
+    if (run && run !== this.run) this.tell(run);
+    if (names && names !== this.names) this.tab?.part?.name?.(names);
     this.run = run;
     this.names = names;
-    document.title = `${run.name} – Simvue`;
+    if (!run || !names) return;
+    TABS.forEach(([, , , count, there], i) => {
+      write(/** @type {Element} */ (this.tabs[i].lastElementChild), count ? integer(count({ run, names })) : "");
+      this.tabs[i].hidden = there !== undefined && !there(run);
+    });
+    this.tab?.part?.learn?.({ run, names });
+  }
+
+  /** @param {Run} run */
+  tell(run) {
+    this.page.title(run.name);
+    this.retag.hidden = false;
     write(this.title, run.name);
     status(this.state, run);
-    keep(this.tags, run.tags ?? [], (tag) => tag, (tag) => tags({ tags: [tag] })[0]);
+    if (!this.tags.classList.contains("edited")) fill(this.tags, ...tags(run));
     write(this.folder, run.folder);
+    this.folder.href = `/dashboard/folders${run.folder.split("/").map(encodeURIComponent).join("/")}`;
     since(this.started, run.started);
     write(this.length, span(run));
     this.description.hidden = !run.description;
@@ -99,74 +203,100 @@ export class RunPage {
     this.dropped.hidden = !run.dropped;
     write(this.dropped, `${many(run.dropped ?? 0, "row")} of this run ${run.dropped === 1 ? "is" : "are"} `
       + "missing: the queue was full, and its policy is to drop.");
-    write(this.tabs[0].querySelector("small"), integer(names.length));
-    this.tab?.part.learn(run, names);
+    this.stop.hidden = !live(run);
+    this.stop.disabled = run.abort;
+    write(this.stop, run.abort ? "Asked to stop" : "Abort…");
   }
 
-  /** Walk along the tabs with the arrow keys. */
+  async editTags() {
+    if (!this.run) return;
+    const { data } = await listTags();
+    editTags(this.run, this.tags, new Map(data.map(({ name, colour }) => [name, colour])), this.page.heard);
+  }
+
+  abort() {
+    const reason = element("input", { type: "text", maxLength: 200 });
+    ask("Abort this run?", {
+      content: [
+        element("p", {}, "The simulation is asked to stop, and ends as ", element("strong", {}, "terminated"), "."),
+        element("label", {}, "Reason", reason),
+      ],
+      verb: "Abort", dangerous: true,
+      act: async () => {
+        await abortRun(this.id, reason.value);
+        this.poll.now();
+      },
+    });
+  }
+
+  /**
+   * Walk along the tabs with the arrow keys.
+   *
+   * @param {KeyboardEvent} event
+   */
   walk(event) {
-    const moves = { ArrowLeft: -1, ArrowRight: 1 };
-    if (!(event.key in moves)) return;
-    const next = (this.tabs.indexOf(event.target) + moves[event.key] + TABS.length) % TABS.length;
-    this.tabs[next].focus();
-    this.tabs[next].click();
+    const way = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!way) return;
+    const shown = this.tabs.filter((tab) => !tab.hidden);
+    const next = shown[(shown.findIndex((tab) => tab === event.target) + way + shown.length) % shown.length];
+    next.focus();
+    next.click();
     event.preventDefault();
   }
-
-  close() {
-    clearInterval(this.tick);
-    this.poll.close();
-    this.tab?.part.close();
-  }
 }
 
-/** What the run said about itself: times, metadata and system, every leaf with its dotted key. */
-class About {
-  constructor(panel, id, { go }) {
-    this.find = element("input", {
-      type: "search", class: "find", placeholder: "Find a key", "aria-label": "Find a key",
-      oninput: () => go({ find: this.find.value || null }, true),
-    });
-    this.lists = element("div", { class: "facts" });
-    panel.append(element("div", { class: "tools" }, this.find), this.lists);
-    this.wanted = "";
-  }
-
-  follow(query) {
-    this.wanted = (query.get("find") ?? "").toLowerCase();
-    if (document.activeElement !== this.find) this.find.value = this.wanted;
-    if (this.run) this.learn(this.run);
-  }
-
-  learn(run) {
-    this.run = run;
-    const when = (text) => (text ? calendar(moment(text)) : "–");
-    const parts = [
-      ["Run", [["created", when(run.created)], ["started", when(run.started)],
-        ["ended", when(run.endtime)], ["user", run.user ?? "–"]]],
-      ["Metadata", leaves(run.metadata ?? {})],
-      ["System", leaves(run.system ?? {})],
-    ].map(([title, facts]) => [title, facts.filter(([key, value]) => (
-      `${key} ${value}`.toLowerCase().includes(this.wanted)))]);
-    keep(this.lists, parts.filter(([, facts]) => facts.length), ([title]) => title,
-      ([title]) => element("section", { class: "card" }, element("h2", {}, title), element("dl")),
-      (section, [, facts]) => keep(section.lastChild, facts, ([key]) => key,
-        ([key]) => element("div", {}, element("dt", {}, key), element("dd")),
-        (pair, [, value]) => write(pair.lastChild, value)));
-  }
-
-  close() {}
+/**
+ * The charts of the metrics that *belong* to a tab.
+ *
+ * @param {(name: string) => boolean} belong
+ * @returns {PartModule}
+ */
+function metrics(belong) {
+  return {
+    open(page, id) {
+      const one = element("p", { class: "only", hidden: true });
+      page.target.append(one);
+      const charts = page.scope.own(new Charts(page.target, page));
+      /** @type {Run | null} */
+      let run = null;
+      /** @type {string[] | null} */
+      let names = null;
+      /** @type {number | undefined} */
+      let rank;
+      const learn = () => {
+        if (!names) return;
+        const key = rank === undefined ? id : `${id} ${rank}`;
+        charts.learn({
+          sources: [{ key, run: id, rank, name: run?.name ?? id, colour: () => hue(id), dash: dash("") }],
+          names, live: run !== null && live(run),
+        });
+      };
+      return {
+        follow(query) {
+          rank = query.has("rank") ? Number(query.get("rank")) : undefined;
+          one.hidden = rank === undefined;
+          fill(one, `Only what rank ${rank} logged. `, element("button", { type: "button", onclick: () => page.go({ rank: null }) }, "All ranks"));
+          charts.follow(query);
+          learn();
+        },
+        name(all) {
+          names = all.filter(belong);
+          learn();
+        },
+        learn(known) {
+          run = known.run;
+          learn();
+        },
+      };
+    },
+  };
 }
 
-/** List the leaves of nested metadata as [dotted key, text]. */
-function leaves(value, key = "") {
-  if (value === null || typeof value !== "object") return [[key, String(value)]];
-  if (Array.isArray(value)) return [[key, JSON.stringify(value)]];
-  return Object.entries(value).flatMap(([name, inner]) => (
-    leaves(inner, key ? `${key}.${name}` : name)));
-}
-
-/** A text that is copied when it is clicked. */
+/**
+ * A text that is copied when it is clicked.
+ *
+ * @param {string} text
+ */
 function copied(text) {
   const button = element("button", {
     type: "button", class: "plain code", title: "Copy",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 import msgpack
@@ -40,20 +41,16 @@ return JSON.stringify(it.decode(bytes.buffer), (key, value) => (
     ],
     ids=lambda value: repr(value)[:24],
 )
-def test_msgpack_reads_what_the_server_writes(browser: Browser, value: Any) -> None:
-    import json
-
+def test_msgpack_reads_what_the_server_writes(bench: Browser, value: Any) -> None:
     text = base64.b64encode(msgpack.packb(value)).decode()
-    assert json.loads(browser.run_module("msgpack.js", DECODE, text)) == value
+    assert json.loads(bench.run_module("msgpack.js", DECODE, text)) == value
 
 
 @pytest.mark.parametrize("size", [0, 8, 300, 70_000])
-def test_msgpack_reads_columns(browser: Browser, size: int) -> None:
-    import json
-
+def test_msgpack_reads_columns(bench: Browser, size: int) -> None:
     value = bytes(i % 256 for i in range(size))
     text = base64.b64encode(msgpack.packb(value)).decode()
-    assert json.loads(browser.run_module("msgpack.js", DECODE, text)) == {"bin": list(value)}
+    assert json.loads(bench.run_module("msgpack.js", DECODE, text)) == {"bin": list(value)}
 
 
 @pytest.mark.parametrize(
@@ -68,9 +65,9 @@ def test_msgpack_reads_columns(browser: Browser, size: int) -> None:
     ],
 )
 def test_neighbouring_ticks_never_read_the_same(
-    browser: Browser, values: list[float], step: float, labels: list[str]
+    bench: Browser, values: list[float], step: float, labels: list[str]
 ) -> None:
-    assert browser.run_module("format.js", "return it.ticks(...rest)", values, step) == labels
+    assert bench.run_module("format.js", "return it.ticks(...rest)", values, step) == labels
 
 
 @pytest.mark.parametrize(
@@ -86,6 +83,6 @@ def test_neighbouring_ticks_never_read_the_same(
     ],
 )
 def test_durations_read_with_their_two_largest_units(
-    browser: Browser, seconds: float, text: str
+    bench: Browser, seconds: float, text: str
 ) -> None:
-    assert browser.run_module("format.js", "return it.duration(rest[0])", seconds) == text
+    assert bench.run_module("format.js", "return it.duration(rest[0])", seconds) == text

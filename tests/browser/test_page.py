@@ -8,8 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from fix_browser import Browser
 from fix_server import Server
-from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import Select
+from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import expect
 
 
 def rows(first: int, end: int, **values: Any) -> list[dict[str, Any]]:
@@ -46,7 +46,7 @@ def test_a_chart_asks_for_as_many_buckets_as_it_has_pixels(
     browser.see_label("ramp", "20,000 rows")
 
     query = parse_qs(urlsplit(browser.asked("/series")[-1]).query)
-    width = browser.chart("ramp").find_element("css selector", ".u-over").size["width"]
+    width = browser.plot("ramp").locator(".u-over").evaluate("area => area.clientWidth")
     # Rounded up to the next 32, so that charts of one grid share a request.
     assert width <= int(query["max_points"][0]) <= width + 32
 
@@ -77,11 +77,11 @@ def test_a_run_that_ends_shows_its_last_rows_and_its_state(
     run = server.new_run(status="running")
     server.send_rows(run, rows(0, 10, loss=float))
     browser.open_run(run)
-    browser.see(lambda: browser.all(".summary .status.running"), "the badge 'running'")
+    expect(browser.find(".summary .status.running")).to_be_visible()
 
     server.send_rows(run, rows(10, 20, loss=float))
     server.put(f"/runs/{run}", {"status": "completed"})
-    browser.see(lambda: browser.all(".summary .status.completed"), "the badge 'completed'")
+    expect(browser.find(".summary .status.completed")).to_be_visible()
     browser.see_label("loss", "20 rows, last 19")
 
 
@@ -105,22 +105,22 @@ def test_dragging_asks_for_that_range_and_a_double_click_for_all(
         label = browser.see_label(metric, ": 2,")
         assert 2350 < int(label.split(": ")[1].split(" rows")[0].replace(",", "")) < 2650
 
-    browser.double_click("ramp")
+    browser.plot("ramp").locator(".u-over").dblclick()
     browser.see_label("ramp", "10,000 rows")
     browser.see_label("twin", "10,000 rows")
-    assert "from=" not in browser.driver.current_url
+    assert "from=" not in browser.page.url
 
 
 def test_the_address_is_the_view(server: Server, browser: Browser) -> None:
     run = server.new_run(status="completed")
     server.send_rows(run, rows(0, 1000, ramp=float, other=float))
-    browser.open_run(run, "?x=time&from=10&to=19.95&find=ram")
+    browser.open_run(run, "?x=time&from=10&to=19.95&metric=ram")
     browser.see_label("ramp", ": 100 rows, last 199")
-    assert [card.text.split("\n")[0] for card in browser.all(".chart h3")] == ["ramp"]
+    expect(browser.find(".chart h3")).to_have_text(["ramp"])
 
-    Select(browser.driver.find_element("id", "xaxis")).select_by_value("timestamp")
+    browser.find("#xaxis").select_option("timestamp")
     browser.see_label("ramp", "1,000 rows")
-    browser.driver.back()
+    browser.page.go_back()
     browser.see_label("ramp", ": 100 rows, last 199")
 
 
@@ -130,11 +130,11 @@ def test_keys_zoom_and_reset(server: Server, browser: Browser) -> None:
     browser.open_run(run)
     browser.see_label("ramp", "101 rows")
 
-    plot = browser.chart("ramp")
-    plot.send_keys("+")
+    plot = browser.plot("ramp")
+    plot.press("+")
     # The middle half.
     browser.see_label("ramp", "51 rows, last 75, least 25")
-    plot.send_keys(Keys.ESCAPE)
+    plot.press("Escape")
     browser.see_label("ramp", "101 rows")
 
 
@@ -146,11 +146,8 @@ def test_values_that_are_not_finite_are_counted_beside_the_chart(
     server.send_rows(run, rows(0, 1000, loss=lambda i: odd.get(i, 1.0), fine=float))
     browser.open_run(run)
     browser.see_label("loss", "1,000 rows", "least 1, greatest 1")
-    marks = {
-        card.get_attribute("aria-label"): card.find_element("css selector", ".odd").text
-        for card in browser.all(".chart")
-    }
-    assert marks == {"loss": "3 NaN or ±∞", "fine": ""}
+    expect(browser.find("[aria-label='loss'] .odd")).to_have_text("3 NaN or ±∞")
+    expect(browser.find("[aria-label='fine'] .odd")).to_be_hidden()
 
 
 def test_one_row_is_a_dot(server: Server, browser: Browser) -> None:
@@ -162,46 +159,6 @@ def test_one_row_is_a_dot(server: Server, browser: Browser) -> None:
     browser.see(lambda: browser.ink("answer") > 10, "the dot")
 
 
-def test_a_new_run_appears_in_the_open_table(server: Server, browser: Browser) -> None:
-    browser.open("/dashboard/runs?find=appears")
-    browser.see(lambda: browser.all(".empty:not([hidden])"), "an empty table")
-    run = server.new_run(name="appears-now", tags=["fresh"], status="running")
-
-    link = browser.see(lambda: browser.all(".runs tbody a"), "the new run")[0]
-    row = browser.all(".runs tbody tr")[0].text
-    assert "running" in row
-    assert "fresh" in row
-    link.click()
-    browser.see(lambda: browser.driver.title.startswith("appears-now"), "its page")
-    assert browser.driver.current_url.endswith(f"/dashboard/runs/run/{run}")
-
-
-def test_events_are_shown_newest_first_and_followed(server: Server, browser: Browser) -> None:
-    run = server.new_run(status="running")
-
-    def say(*messages: str) -> None:
-        events = [
-            {"message": text, "timestamp": "2026-01-31T12:00:00.000000", "log_level": "warning"}
-            for text in messages
-        ]
-        server.send("/events", {"run": run, "events": events})
-
-    say(*(f"event {i}" for i in range(150)))
-    browser.open_run(run, "?tab=events")
-
-    def first() -> str:
-        return browser.driver.find_element("css selector", ".events .message").text
-
-    browser.see(lambda: first() == "event 149", "the newest event on top")
-    assert len(browser.all(".events li")) == 100
-    browser.driver.find_element("css selector", ".earlier").click()
-    browser.see(lambda: len(browser.all(".events li")) == 150, "the earlier events")
-    assert browser.all(".events .message")[-1].text == "event 0"
-
-    say("<b>one more</b>")
-    browser.see(lambda: first() == "<b>one more</b>", "an event that has just arrived, as text")
-
-
 def test_metadata_is_shown_with_dotted_keys(server: Server, browser: Browser) -> None:
     run = server.new_run(
         description="What it is about",
@@ -210,20 +167,16 @@ def test_metadata_is_shown_with_dotted_keys(server: Server, browser: Browser) ->
     # A bare token, which JSON does not know and official clients send.
     odd = server.ask("PUT", f"/runs/{run}", data=b'{"metadata": {"odd": NaN}}')
     assert odd.status_code == 200
-    browser.open_run(run, "?tab=about")
-    browser.see(lambda: browser.all(".facts dd"), "facts")
-
-    def facts() -> dict[str, str]:
-        return {
-            pair.find_element("css selector", "dt").text: pair.find_element(
-                "css selector", "dd"
-            ).text
-            for pair in browser.all(".facts dl > div")
-        }
-
-    wanted = {"solver.dt": "0.01", "solver.name": "rk4", "odd": "NaN", "list": "[1,2]"}
-    browser.see(lambda: wanted.items() <= facts().items(), f"{wanted}")
-    assert "What it is about" in browser.driver.find_element("css selector", ".summary").text
+    browser.open_run(run, "?tab=overview")
+    for key, value in {
+        "solver.dt": "0.01",
+        "solver.name": "rk4",
+        "odd": "NaN",
+        "list": "[1,2]",
+    }.items():
+        pair = browser.find(".facts dl > div").filter(has=browser.find(f"dt:text-is('{key}')"))
+        expect(pair.locator("dd")).to_have_text(value)
+    expect(browser.find(".summary")).to_contain_text("What it is about")
 
 
 def test_rows_that_were_dropped_are_said(server: Server, browser: Browser) -> None:
@@ -232,31 +185,34 @@ def test_rows_that_were_dropped_are_said(server: Server, browser: Browser) -> No
     server.send_rows(run, rows(0, 10, x=float))
     browser.open_run(run)
     browser.see_label("x", "10 rows")
-    (dropped,) = browser.all(".dropped")
-    assert not dropped.is_displayed()
+    dropped = browser.find(".dropped")
+    expect(dropped).to_be_hidden()
     facts = {"kind": "metrics", "dropped": 1234}
     server.put(f"/runs/{run}", {"writers": {"W" * 22: facts}})
-    browser.see(lambda: "1,234 rows of this run are missing" in dropped.text, "how many")
+    expect(dropped).to_contain_text("1,234 rows of this run are missing")
 
 
 def test_a_run_that_does_not_exist_is_said_in_words(server: Server, stranger: Browser) -> None:
     # As a stranger who logs in: the 404 stands in the console, which `browser` forbids.
     stranger.log_in()
     stranger.open_run("A" * 22)
-    stranger.see(lambda: stranger.all(".empty a[href='/dashboard/runs']"), "a way back")
+    expect(stranger.find(".empty a[href='/dashboard/runs']")).to_be_visible()
 
 
 def test_a_server_that_is_gone_is_said_and_forgotten_when_it_is_back(
-    fresh_server: Server, stranger: Browser
+    fresh_server: Server, chromium: Chromium
 ) -> None:
     run = fresh_server.new_run(status="running")
     fresh_server.send_rows(run, rows(0, 5, loss=float))
-    stranger.driver.get(f"{fresh_server.url}/dashboard/runs/run/{run}?token={fresh_server.token}")
-    stranger.see_label("loss", "5 rows")
+    window = Browser(chromium, fresh_server)
+    window.log_in()
+    window.open_run(run)
+    window.see_label("loss", "5 rows")
 
     fresh_server.kill()
-    stranger.see(lambda: stranger.all("#connection.bad"), "that the server does not answer")
+    expect(window.find("#connection.bad")).to_be_visible()
     fresh_server.restart()
     fresh_server.send_rows(run, rows(5, 9, loss=float))
-    stranger.see_label("loss", "9 rows")
-    stranger.see(lambda: not stranger.all("#connection.bad"), "that all is well again")
+    window.see_label("loss", "9 rows")
+    expect(window.find("#connection.bad")).to_be_hidden()
+    window.context.close()

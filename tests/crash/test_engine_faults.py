@@ -86,8 +86,8 @@ def test_killing_a_node_loses_nothing_that_a_shipper_sends_on_by_the_other(
     node.env["SIMVUE_URL"] = balancer.url
     killer = Killer(node, rng)
     try:
-        for _ in killer.tries("node", max(2, KILLS // 2)):
-            victim = killer.start(rows=500_000)
+        for _ in killer.tries("node", max(2, KILLS // 4)):
+            victim = killer.start(rows=300_000)
             for _ in range(5):
                 killer.wait_for_rows(victim)
                 killer.note(victim)

@@ -38,6 +38,7 @@ with simvue.Run() as run:
     identifier = run.id
 client = simvue.Client()
 assert client.get_artifact(identifier, "answer") == {"answer": 42}
+pathlib.Path("back").mkdir()
 client.get_artifact_as_file(identifier, "mesh/fine.dat", pathlib.Path("back"))
 assert pathlib.Path("back/mesh/fine.dat").read_bytes() == bytes(range(256)) * 40_000
 print(identifier)
@@ -155,6 +156,14 @@ def test_bytes_go_to_the_storage_and_come_from_it(
     assert (here.status_code, here.content, here.history) == (200, content, [])
 
 
+def test_an_empty_file_is_a_file(server: Server) -> None:
+    made = register(server, b"")
+    assert send(made, b"") in (200, 204)
+    assert confirm(server, made["id"]).status_code == 200
+    found = server.get(f"/artifacts/{made['id']}")
+    assert requests.get(found["url"], timeout=60).content == b""
+
+
 def test_equal_bytes_are_sent_once(server: Server, objects: Objects, content: bytes) -> None:
     first = register(server, content)
     again = register(server, content)
@@ -227,7 +236,8 @@ def test_our_client_goes_past_the_server(past: Server, tmp_path: Path) -> None:
         (tmp_path / "mesh.dat").write_bytes(data := os.urandom(3 << 20))
         said = node.simulate(
             'run = Run()\nrun.init("past", timeout=None)\n'
-            'run.save_file("mesh.dat", "input")\nrun.save_object({"a": 1}, "output", name="small")\n'
+            'run.save_file("mesh.dat", "input")\n'
+            'run.save_object({"a": 1}, "output", name="small")\n'
             "run.close()\nprint(run.id)\n"
         )
     finally:

@@ -23,7 +23,7 @@ import psycopg
 import pytest
 import requests
 from fix_node import Node, eventually
-from fix_nodes import Nodes, Sender, Starter, compare, rows
+from fix_nodes import Nodes, Sender, Starter, compare, differences, rows
 from fix_server import Server, good
 from fix_store import Engine
 
@@ -34,6 +34,7 @@ from simvue.client import Client
 from simvue.remote import Remote
 from simvue.server.store import Span, folding
 from simvue.server.store import rows as row_sql
+from simvue.server.store.blobs import Upload
 
 NEWS_S_MAX = 5.0
 """What news take between two nodes: a fraction of a second on an idle machine."""
@@ -126,6 +127,16 @@ def test_a_reader_never_sees_half_a_body(engine: Engine, rng: random.Random) -> 
             one.result()
     assert looks > 3
     assert len(store.series(run, ["x"])["x"].step) == 6000
+
+
+def test_what_the_faults_are_looked_for_with_finds_what_is_lost_or_doubled(nodes: Nodes) -> None:
+    """Rows 70 to 79 are never sent, and 50 to 59 by two writers."""
+    run = nodes[0].new_run()
+    for writer, first, end in (("a", 0, 70), ("a", 80, 100), ("b", 50, 60)):
+        nodes[0].send_rows(run, rows(first, end), writer * 22, first)
+    lost, doubled = differences(nodes[1], run, 100)
+    assert (lost.tolist(), doubled.tolist()) == (list(range(70, 80)), list(range(50, 60)))
+    assert differences(nodes[1], run, 60)[0].tolist() == []
 
 
 # ---- Runs and news ---------------------------------------------------------------------------
@@ -359,6 +370,36 @@ def test_a_body_that_is_committed_behind_later_ones_is_folded_all_the_same(engin
     assert store.series(late, ["x"])["x"].step.tolist() == list(range(2000))
 
 
+def test_what_a_dead_node_began_to_write_is_removed_after_a_day_while_the_others_run(
+    engine: Engine, tmp_path: Path
+) -> None:
+    """Nobody knows that it is dead: what is slow has the day to end."""
+    clock = Clock()
+    store = engine.open(clock=clock)
+    content = b"some bytes"
+
+    def begin() -> Upload:
+        registered = {"name": "a", "size": 10, "checksum": hashlib.sha256(content).hexdigest()}
+        upload = store.begin_upload(store.create_artifact(registered, "ada")[0])
+        upload.write(content)
+        return upload
+
+    def files() -> int:
+        return sum(path.is_file() for path in (tmp_path / "store" / "blobs").rglob("*"))
+
+    dead = begin()
+    clock.now += 86_000
+    slow = begin()
+    store.tidy()
+    assert files() == 2
+    clock.now += 1000
+    store.tidy()
+    assert files() == 1, "that of the dead is gone"
+    slow.finish()
+    dead.discard()
+    assert files() == 1
+
+
 # ---- A node that hangs, a database that goes away --------------------------------------------
 
 HANGS = """
@@ -444,7 +485,8 @@ def test_while_the_database_restarts_nodes_say_so_and_go_on_behind_it(
     nodes[0].put(f"/runs/{idle}/heartbeat")
     assert ("hello", {}) in itertools.islice(events, 1)
     nodes[0].put(f"/runs/{idle}/abort", {"reason": "enough"})
-    assert ("abort", {"run": idle, "reason": "enough"}) in itertools.islice(events, 2)
+    # Behind another hello, from who could not tell, and behind the change of the run.
+    assert ("abort", {"run": idle, "reason": "enough"}) in itertools.islice(events, 3)
     for sender in senders:
         sender.finish()
         assert sender.refusals == []

@@ -195,9 +195,9 @@ def test_a_run_deleted_while_its_pack_is_written_leaves_nothing(
 
 
 @pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("engine", ["postgres"], indirect=True)
 def test_of_two_who_pack_one_does(engine: Engine, bucket: str) -> None:
-    if engine.kind == "sqlite":
-        pytest.skip("a directory has one server")
+    """A directory has one server only."""
     first, second = engine.open(blobs=bucket), engine.open(blobs=bucket)
     filled(first, 1600)
     while first._folding.step():

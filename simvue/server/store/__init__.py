@@ -286,8 +286,8 @@ class Store(ABC):
         """Set to ``lost`` every running run silent for longer than its timeout; return their ids.
 
         *now* is the server's clock in seconds since the epoch.  Opening the store counts as a
-        sign of life of every run, and so does a call that failed: a server that was down, or
-        could not write, has heard nobody.
+        sign of life of every run, and so does a call that failed or took seconds: a server that
+        was down, or could not write, has heard nobody.
         """
 
     @abstractmethod

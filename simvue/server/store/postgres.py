@@ -50,11 +50,10 @@ T = TypeVar("T")
 CONNECTIONS: Final = 24
 """That a server opens at most: four of them, and psql, fit into PostgreSQL's default of 100."""
 
-# A connection that is not to be had for so long is not to be had: whoever asks tries again.
+# A connection that is not to be had for so long is not to be had: whoever asks tries again.  The
+# pool gives up as soon, and tries anew for whoever asks next: it pauses twice as long after each
+# try, and would miss the database's return by minutes after an outage of minutes.
 _PATIENCE_S: Final = 10.0
-# Whoever asks next has the pool try anew: by itself it would pause for twice as long each time, and
-# after an outage of minutes miss the database's return by minutes.
-_RECONNECT_S: Final = 2.0
 # How long a transaction waits for another's locks: far more than the longest takes (chosen).
 _LOCK_WAIT_MS: Final = 30_000
 # A server that hangs with a lock, or is cut off, holds up the others no longer (chosen).
@@ -94,7 +93,7 @@ class PostgresStore(SQLStore):
             min_size=2,
             max_size=CONNECTIONS,
             timeout=_PATIENCE_S,
-            reconnect_timeout=_RECONNECT_S,
+            reconnect_timeout=_PATIENCE_S,
             open=True,
         )
         self._commits = Commits(self._turn, psycopg.Error)

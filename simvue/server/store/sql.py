@@ -65,6 +65,9 @@ T = TypeVar("T")
 SCHEMA: Final = 3
 """The version of sqlite.sql and postgres.sql, which every database names."""
 
+# While a write fails or takes so long, as when a database restarts, no sign of life is written
+# either; most take a hundredth of a second (chosen).
+_DEAF_S: Final = 3.0
 # What began to be written so long ago has no writer any more (chosen): nothing says so for sure,
 # because the server that took it may be another, and a slow line is no reason to cut it off.
 _UPLOAD_MAX_US: Final = 86_400 * 1_000_000
@@ -169,12 +172,14 @@ class SQLStore(Store):
 
     def mark_lost(self, now: float) -> list[str]:
         """See Store."""
+        begun, heard = self._clock(), False
         try:
-            return self._write(lambda connection: run_sql.lose(connection, now, self._opened))
-        except StoreError:
-            # Nobody's sign of life can be written either.
-            self._opened = self._clock()
-            raise
+            lost = self._write(lambda connection: run_sql.lose(connection, now, self._opened))
+            heard = self._clock() - begun < _DEAF_S
+            return lost
+        finally:
+            if not heard:
+                self._opened = self._clock()
 
     def delete_expired(self, now: float) -> list[str]:
         """See Store."""

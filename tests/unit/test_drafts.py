@@ -1,11 +1,9 @@
-"""Blobs: what was not finished leaves nothing, and a full disk is said before it is full."""
+"""Drafts: what was not finished leaves nothing, and a full disk is said before it is full."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 from pathlib import Path
-from typing import BinaryIO
 
 import pytest
 
@@ -150,20 +148,13 @@ class _Failing(Draft):
         self._do("discard")
 
 
-class _Broken(Blobs):
+class _Broken(Small):
     def __init__(self, at: str) -> None:
+        super().__init__(Path(), 1 << 40)
         self.at = at
 
     def draft(self, place: str) -> Draft:
         return _Failing(self.at)
-
-    def open(self, place: str) -> BinaryIO:
-        return io.BytesIO()
-
-    def remove(self, place: str) -> None: ...
-
-    def free(self) -> int:
-        return 1 << 40
 
 
 def _send(upload: Upload) -> None:

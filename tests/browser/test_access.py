@@ -1,0 +1,110 @@
+"""Every view: readable by everybody, in dark and light, and text is text whoever wrote it."""
+
+from __future__ import annotations
+
+import json
+import re
+from urllib.parse import quote
+
+import pytest
+from fix_browser import Browser
+from fix_server import Server
+from playwright.sync_api import expect
+
+from simvue.server.pages import CSP
+
+MARKUP = "<img src=x onerror=\"document.title='owned'\"><svg onload=alert(1)>"
+BACKWARDS = "\u202ekcab ot tnorf"
+HUGE = "long" * 250
+# A path with a slash is a folder in a folder.
+FOLDER = f"/hostile/{MARKUP.replace('/', '')}"
+
+
+@pytest.fixture(scope="module")
+def made(server: Server) -> dict[str, str]:
+    """Something of everything, with names that would be markup, or turn the line, or fill it."""
+    alert = server.post(
+        "/alerts", {"name": MARKUP, "description": BACKWARDS, "source": "user", "abort": True}
+    )["id"]
+    runs = []
+    for place, name in enumerate((MARKUP, BACKWARDS, HUGE)):
+        run = server.new_run(
+            name=name,
+            description=MARKUP,
+            folder=FOLDER,
+            tags=[MARKUP, BACKWARDS, HUGE],
+            alerts=[alert],
+            metadata={MARKUP: MARKUP, BACKWARDS: HUGE, "number": place, "list": [MARKUP]},
+            system={"hostname": MARKUP},
+        )
+        row = {"time": 0.0, "timestamp": "2026-01-01T00:00:00.000000"}
+        server.send_rows(run, [{**row, "step": i, "values": {"loss": i * place}} for i in range(9)])
+        runs.append(run)
+    event = {"message": f"{MARKUP} {HUGE}", "timestamp": "2026-01-01T00:00:00.000000"}
+    server.send("/events", {"run": runs[0], "events": [event]})
+    server.put(f"/alerts/{alert}/status/{runs[0]}", {"status": "critical"})
+    folder = server.get("/folders", filters=json.dumps([f"path == {FOLDER}"]))["data"][0]["id"]
+    server.put(
+        f"/folders/{folder}",
+        {"description": MARKUP, "metadata": {MARKUP: BACKWARDS}, "tags": [MARKUP]},
+    )
+    server.post("/tokens", {"name": MARKUP})
+    return {"run": runs[0], "runs": ",".join(runs)}
+
+
+# What each view is, and what shows that it stands.
+VIEWS = {
+    "runs": ("/dashboard/runs", ".runs .name"),
+    "run": ("/dashboard/runs/run/{run}", ".plot"),
+    "overview": ("/dashboard/runs/run/{run}?tab=overview", ".facts dd"),
+    "events": ("/dashboard/runs/run/{run}?tab=events", ".events li"),
+    "artifacts": ("/dashboard/runs/run/{run}?tab=artifacts", "[role=tabpanel]"),
+    "run's alerts": ("/dashboard/runs/run/{run}?tab=alerts", "[role=tabpanel]"),
+    "lineage": ("/dashboard/runs/run/{run}?tab=lineage", "[role=tabpanel]"),
+    "compare": ("/dashboard/compare?runs={runs}", ".matrix tbody th.key"),
+    "scatter": ("/dashboard/compare?show=scatter&runs={runs}", ".plane circle"),
+    "parallel": ("/dashboard/compare?show=parallel&runs={runs}", ".plane .title"),
+    "charts": ("/dashboard/compare?show=charts&runs={runs}", ".plot"),
+    "no runs": ("/dashboard/compare", ".empty"),
+    "folders": (f"/dashboard/folders?path={quote(FOLDER)}", ".details h2"),
+    "tags": ("/dashboard/tags", ".list tbody tr"),
+    "alerts": ("/dashboard/alerts", ".list tbody tr"),
+    "tokens": ("/dashboard/settings", ".list tbody tr"),
+    "users": ("/dashboard/settings?tab=users", ".list tbody tr"),
+    "storages": ("/dashboard/settings?tab=storages", ".list tbody tr"),
+    "about": ("/dashboard/settings?tab=about", ".pairs dd"),
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_names_of_strangers_are_text_and_axe_finds_nothing_serious(
+    browser: Browser, made: dict[str, str], view: str
+) -> None:
+    path, standing = VIEWS[view]
+    browser.page.emulate_media(color_scheme="light")
+    browser.open(path.format(**made))
+    expect(browser.find(standing).first).to_be_visible()
+    expect(browser.page).to_have_title(re.compile("Simvue$"))
+    assert browser.find("main img, main svg[onload], main [onerror]").count() == 0
+    assert browser.barriers() == []
+    browser.page.emulate_media(color_scheme="dark")
+    expect(browser.find("html")).to_have_attribute("data-theme", "dark")
+    assert browser.barriers() == []
+    # Nothing pushes the page wider than the window, a phone's neither.
+    for width in (1280, 390):
+        browser.page.set_viewport_size({"width": width, "height": 800})
+        assert browser.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_axe_finds_nothing_serious_before_the_log_in(stranger: Browser) -> None:
+    stranger.open("/dashboard/runs")
+    expect(stranger.find("#token")).to_be_visible()
+    assert stranger.barriers() == []
+
+
+def test_no_exception_for_scripts_in_the_security_policy(server: Server, browser: Browser) -> None:
+    rules = dict(rule.strip().split(" ", 1) for rule in CSP.split(";"))
+    assert rules["default-src"] == "'self'"
+    assert "unsafe" not in CSP
+    answer = browser.context.request.get("/dashboard/runs")
+    assert answer.headers["content-security-policy"] == CSP
