@@ -213,6 +213,16 @@ class Run(Answer, kw_only=True):
     ranks: list[int]
 
 
+class Process(Answer, kw_only=True):
+    """One of the processes that share a run; an attempt begins anew when a rank comes back."""
+
+    attempt: int
+    launch: str
+    rank: int | None
+    size: int | None
+    status: str
+
+
 class Alive(Answer, kw_only=True):
     """The answer to a sign of life: whether the run is asked to stop."""
 

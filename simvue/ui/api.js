@@ -250,6 +250,17 @@ export function getRun(run, signal) {
 }
 
 /**
+ * Ask for the processes that shared a run, by attempt and rank.
+ *
+ * @param {string} run
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<{ attempt: number, rank: number | null, status: Status }[]>}
+ */
+export function processes(run, signal) {
+  return read(`/runs/${run}/processes`, {}, signal);
+}
+
+/**
  * @param {string} run
  * @param {Record<string, unknown>} changes tags replace, metadata merges
  */

@@ -1,6 +1,6 @@
 /* Overview: what a run said about itself: how it ended, its command, its code, its machine, every leaf of its metadata. */
 
-import { listEvents, updateRun } from "./api.js";
+import { listEvents, processes, updateRun } from "./api.js";
 import { leaves } from "./columns.js";
 import { ask } from "./dialog.js";
 import { element, fill, keep, write } from "./elements.js";
@@ -11,6 +11,9 @@ import { live } from "./run.js";
 
 /** Events at the end of a run among which its cause is looked for. */
 const LAST = 100;
+
+/** Ranks that are named where they stand otherwise than most. */
+const NAMED = 8;
 
 /**
  * @param {import("./app.js").Page} page
@@ -28,12 +31,15 @@ export function open(page, id) {
   page.target.append(cause, notes, element("div", { class: "tools" }, find), lists);
   /** @type {Run | null} */
   let run = null;
+  /** @type {[string, string][]} */
+  let attempts = [];
   let wanted = "";
   let asked = "";
 
   const draw = () => {
     if (!run) return;
-    const parts = /** @type {[string, [string, string][]][]} */ (sections(run).map(([title, facts]) => [title, facts.filter(([key, value]) => (
+    const all = [...sections(run), /** @type {[string, [string, string][]]} */ (["Attempts", attempts])];
+    const parts = /** @type {[string, [string, string][]][]} */ (all.map(([title, facts]) => [title, facts.filter(([key, value]) => (
       `${key} ${value}`.toLowerCase().includes(wanted)))]));
     keep(lists, parts.filter(([, facts]) => facts.length), ([title]) => title,
       ([title]) => element("section", { class: "card" }, element("h2", {}, title), element("dl")),
@@ -52,6 +58,11 @@ export function open(page, id) {
     } }, description ? "Edit" : "Describe it");
     fill(notes, element("header", {}, element("h2", {}, "Description"), edit),
       description && element("p", { dir: "auto" }, description));
+  };
+
+  const count = async () => {
+    attempts = counted(await processes(id, page.scope.signal));
+    draw();
   };
 
   const explain = async (/** @type {Run} */ { status }) => {
@@ -79,6 +90,7 @@ export function open(page, id) {
       run = known.run;
       draw();
       describe(run);
+      if (run.status !== asked) count().catch((error) => { if (!page.scope.closed) page.heard(error); });
       if (run.status !== asked) {
         explain(run).catch((error) => { if (!page.scope.closed) page.heard(error); });
       }
@@ -112,4 +124,25 @@ function sections(run) {
 /** @param {unknown} value */
 function said(value) {
   return value !== null && typeof value === "object" ? JSON.stringify(value) : String(value);
+}
+
+/**
+ * Say of each attempt how its processes stand: "12 completed, 1 failed (rank 3)".
+ *
+ * @param {{ attempt: number, rank: number | null, status: string }[]} of
+ * @returns {[string, string][]}
+ */
+function counted(of) {
+  /** @type {Map<number, Map<string, (number | null)[]>>} */
+  const found = new Map();
+  for (const { attempt, rank, status } of of) {
+    const statuses = found.get(attempt) ?? new Map();
+    statuses.set(status, [...(statuses.get(status) ?? []), rank]);
+    found.set(attempt, statuses);
+  }
+  return [...found].map(([attempt, statuses]) => [`attempt ${attempt}`, [...statuses].map(([status, ranks]) => {
+    const most = Math.max(...[...statuses.values()].map((some) => some.length));
+    const odd = ranks.length < most && ranks.length <= NAMED && ranks.every((rank) => rank !== null);
+    return `${integer(ranks.length)} ${status}${odd ? ` (rank ${ranks.join(", ")})` : ""}`;
+  }).join(", ")]);
 }

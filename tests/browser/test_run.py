@@ -12,6 +12,8 @@ from fix_browser import Browser
 from fix_server import Server
 from playwright.sync_api import expect
 
+from simvue.wire import new_id
+
 HOSTILE = "<img src=x onerror='window.hacked=1'><b>bold</b>"
 SVG = (
     b'<svg xmlns="http://www.w3.org/2000/svg" width="64" height="32" onload="top.hacked=1">'
@@ -47,6 +49,20 @@ def say(server: Server, run: str, *messages: str, level: str = "info") -> None:
 
 
 # ---- Overview and head ----------------------------------------------------------------------
+
+
+def test_the_overview_counts_the_processes_of_each_attempt(
+    server: Server, browser: Browser
+) -> None:
+    run = server.new_run()
+    for launch, statuses in (("a", ["completed", "failed", "completed"]), ("b", ["running"] * 3)):
+        for rank, status in enumerate(statuses):
+            process = {"id": new_id(), "launch": launch, "rank": rank, "size": 3}
+            for said in {"running": None, status: None}:
+                server.put(f"/runs/{run}", {"process": {**process, "status": said}})
+    browser.open_run(run, "?tab=overview")
+    attempts = browser.find(".facts section").filter(has_text="Attempts").locator("dd")
+    expect(attempts).to_have_text(["2 completed, 1 failed (rank 1)", "3 running"])
 
 
 def test_the_overview_says_why_a_run_failed(server: Server, browser: Browser) -> None:

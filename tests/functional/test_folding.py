@@ -214,14 +214,42 @@ def rows_of(generator: random.Random, first: int, count: int, orderly: bool, val
     return decode_metrics(msgpack.packb({"run": "R" * wire.ID_SIZE, "metrics": lines}))
 
 
-@pytest.mark.usefixtures("small")
-@settings(
-    deadline=None,
-    max_examples=25,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+_ANY = (
+    plans,
+    st.booleans(),
+    st.booleans(),
+    st.integers(0, 2**32),
+    st.lists(odd_values, min_size=1),
 )
-@given(plans, st.booleans(), st.booleans(), st.integers(0, 2**32), st.lists(odd_values, min_size=1))
+_EVERY_EXAMPLE: Any = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+}
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+@settings(max_examples=25, **_EVERY_EXAMPLE)
+@given(*_ANY)
 def test_any_bodies_folded_at_any_moment_read_as_if_they_were_not(
+    store: SQLStore, plain: SQLStore, plan: Any, orderly: bool, ranked: bool, seed: int, odd: Any
+) -> None:
+    """Method: the same bodies to two stores, of which one folds meanwhile."""
+    _fold_any(store, plain, plan, orderly, ranked, seed, odd)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("engine", ["postgres"], indirect=True)
+@settings(max_examples=6, **_EVERY_EXAMPLE)
+@given(*_ANY)
+def test_any_bodies_folded_on_postgresql_read_as_on_the_embedded_store(
+    store: SQLStore, plain: SQLStore, plan: Any, orderly: bool, ranked: bool, seed: int, odd: Any
+) -> None:
+    """A few of the same: the statements are, and each takes twenty times as long."""
+    _fold_any(store, plain, plan, orderly, ranked, seed, odd)
+
+
+def _fold_any(
     store: SQLStore,
     plain: SQLStore,
     plan: list[tuple[int, int, int, bool]],
@@ -230,7 +258,6 @@ def test_any_bodies_folded_at_any_moment_read_as_if_they_were_not(
     seed: int,
     odd: list[Any],
 ) -> None:
-    """Method: the same bodies to two stores, of which one folds meanwhile."""
     generator = random.Random(seed)
     values = iter(
         lambda: generator.choice(odd) if generator.random() < 0.4 else generator.random(), 2

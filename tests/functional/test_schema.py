@@ -117,7 +117,7 @@ def test_answers_have_the_shapes_that_the_document_gives_them(server: Server) ->
     ask("PUT", "/runs/{run:str}/starred", run, json={"starred": True})
     ask("PUT", "/runs/{run:str}/heartbeat", run)
     ask("PUT", "/runs/{run:str}/abort", run, json={"reason": "r"})
-    for path in ("", "/abort", "/writers"):
+    for path in ("", "/abort", "/processes", "/writers"):
         ask("GET", f"/runs/{{run:str}}{path}", run)
     ask("GET", "/runs", params={"count": 5})
     of = {"runs": f'["{run}"]', "metrics": '["a"]'}

@@ -181,7 +181,7 @@ def test_the_event_loop_never_touches_the_store(speaker: Speaker) -> None:
         await good("POST", "/runs", b'[{"folder": "/f"}]')
         await good("POST", "/metrics", body)
         await good("POST", "/events", events)
-        for path in ("", "/abort", "/writers"):
+        for path in ("", "/abort", "/processes", "/writers"):
             await good("GET", f"/runs/{run}{path}")
         await good("PUT", f"/runs/{run}", b'{"status": "running"}')
         await good("PUT", f"/runs/{run}/starred", b'{"starred": true}')
@@ -216,16 +216,8 @@ def test_the_event_loop_never_touches_the_store(speaker: Speaker) -> None:
     loop_thread = asyncio.run(story())
     # add_token came from the fixture; the others belong to the life of the process.
     called = {name for name, _ in speaker.calls} - {"add_token"}
-    elsewhere = {
-        "add_token",
-        "mark_lost",
-        "delete_expired",
-        "fold",
-        "secret",
-        "close",
-        "hear",
-        "tell",
-    }
+    elsewhere = {"add_token", "mark_lost", "delete_expired", "fold", "pack", "tidy"}
+    elsewhere |= {"secret", "close", "hear", "tell"}
     elsewhere |= {"watched_alerts", "recent_values", "find_event"}
     assert called == set(Store.__abstractmethods__) - elsewhere
     asked = [(name, thread) for name, thread in speaker.calls if name != "add_token"]

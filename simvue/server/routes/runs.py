@@ -25,7 +25,7 @@ from ..forms import (
 )
 from ..ingest import faulty
 from ..parameters import RunListing
-from ..shapes import Aborted, Alive, Empty, Made, MadeRun, Page, Run, Starred
+from ..shapes import Aborted, Alive, Empty, Made, MadeRun, Page, Process, Run, Starred
 from ..store import RunGone
 from . import Asked, threaded
 
@@ -143,6 +143,13 @@ def set_abort(asked: Asked, run: str) -> Response[bytes]:
 
 
 # Of pairs, which as tuples are what readers of OpenAPI stumble over.
+@get("/runs/{run:str}/processes", answer=list[Process])
+@threaded
+def get_processes(asked: Asked, run: str) -> Response[bytes]:
+    """Answer the processes that shared a run, by attempt and rank; none of a run of one."""
+    return answer(asked.store.processes(check_id(run, "path", "id")))
+
+
 @get("/runs/{run:str}/writers", answer=dict[str, list[list[int]]])
 @threaded
 def get_writers(asked: Asked, run: str) -> Response[bytes]:
@@ -160,5 +167,6 @@ HANDLERS: Final = [
     beat,
     get_abort,
     set_abort,
+    get_processes,
     get_writers,
 ]

@@ -256,6 +256,13 @@ class Store(ABC):
         """
 
     @abstractmethod
+    def processes(self, run: str) -> list[Object]:
+        """Return the processes that shared the run, by attempt and rank; raises NoSuchRun, RunGone.
+
+        Each has its ``attempt`` (from 1), ``launch``, ``rank``, ``size`` of the launch, ``status``.
+        """
+
+    @abstractmethod
     def list_runs(self, query: Query, owner: str) -> tuple[int, list[Object]]:
         """Return (total before paging, run objects of the page); ``self`` in filters is *owner*."""
 

@@ -61,6 +61,15 @@ def enter(connection: Connection, run: int, process: Object, lost: bool) -> str 
     return _end(connection, run, attempt) or ("running" if begins else None)
 
 
+def of_run(connection: Connection, run: int) -> list[Object]:
+    """Return the processes of the run with key *run*, by attempt and rank."""
+    members = "attempt, launch, rank, size, status"
+    rows = connection.execute(
+        f"SELECT {members} FROM process WHERE run = ? ORDER BY attempt, rank, id", (run,)
+    )
+    return [dict(row) for row in rows]
+
+
 def _last_attempt(connection: Connection, run: int) -> int:
     found: int = connection.execute(
         "SELECT coalesce(max(attempt), 0) FROM process WHERE run = ?", (run,)

@@ -41,6 +41,7 @@ from . import alerts as alert_sql
 from . import artifacts as artifact_sql
 from . import folders as folder_sql
 from . import grids as grid_sql
+from . import processes as process_sql
 from . import rows as row_sql
 from . import runs as run_sql
 from . import storages as storage_sql
@@ -128,6 +129,11 @@ class SQLStore(Store):
         """See Store."""
         with self._reading() as connection:
             return run_sql.get(connection, run, self._now)
+
+    def processes(self, run: str) -> list[Object]:
+        """See Store."""
+        with self._reading() as connection:
+            return process_sql.of_run(connection, run_sql.find(connection, run))
 
     def list_runs(self, query: Query, owner: str) -> tuple[int, list[Object]]:
         """See Store."""
