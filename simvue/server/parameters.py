@@ -41,8 +41,9 @@ class Listing(Sorted, kw_only=True):
 
 
 class RunListing(Listing, kw_only=True):
-    """Runs, without those members that are said to be unwanted."""
+    """Runs, all or some by their ids, without those members that are said to be unwanted."""
 
+    runs: list[str] = []
     return_metrics: bool = True
     return_metadata: bool = True
     return_system: bool = True

@@ -238,6 +238,27 @@ export function listRuns(options = {}, signal) {
   }, signal);
 }
 
+/** Ids in one request: a URL of a few thousand letters. */
+const IDS = 100;
+
+/**
+ * Ask for runs by their ids, in any order and without those that are not there.
+ *
+ * @param {string[]} runs
+ * @param {AbortSignal} [signal]
+ * @param {boolean} [whole] with metrics, metadata and system
+ * @returns {Promise<Run[]>}
+ */
+export async function getRuns(runs, signal, whole = true) {
+  const slices = [];
+  for (let i = 0; i < runs.length; i += IDS) slices.push(runs.slice(i, i + IDS));
+  const pages = await Promise.all(slices.map((some) => read("/runs", {
+    runs: some, count: some.length,
+    return_metrics: whole, return_metadata: whole, return_system: whole,
+  }, signal)));
+  return pages.flatMap((/** @type {Page<Run>} */ { data }) => data);
+}
+
 /**
  * One run, whole.
  *

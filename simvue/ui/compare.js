@@ -8,7 +8,7 @@
  *   parallel  `axis` (repeated facts), `brush` (repeated: low~high~fact)
  */
 
-import { Refused, getRun, listRuns } from "./api.js";
+import { getRuns, listRuns } from "./api.js";
 import { csv, download } from "./csv.js";
 import { element, fill, write } from "./elements.js";
 import { factsOf } from "./facts.js";
@@ -111,15 +111,16 @@ class Compare {
       const run = this.known.get(id);
       return run === undefined || this.stale.has(id) || (run && !run.endtime && !hears());
     });
-    await Promise.all(wanted.map(async (id) => {
-      this.stale.delete(id);
-      this.known.set(id, await getRun(id, signal).catch((error) => {
-        if (error instanceof Refused && [404, 410, 422].includes(error.status)) return null;
-        this.stale.add(id);
+    if (wanted.length) {
+      wanted.forEach((id) => this.stale.delete(id));
+      const found = await getRuns(wanted, signal).catch((error) => {
+        wanted.forEach((id) => this.stale.add(id));
         throw error;
-      }));
-    }));
-    if (wanted.length) this.answers += 1;
+      });
+      const there = new Map(found.map((run) => [run.id, run]));
+      wanted.forEach((id) => this.known.set(id, there.get(id) ?? null));
+      this.answers += 1;
+    }
     this.draw();
   }
 

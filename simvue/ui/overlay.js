@@ -3,7 +3,7 @@
  * that any of them has.
  */
 
-import { Refused, getRun, metricNames } from "./api.js";
+import { getRuns, metricNames } from "./api.js";
 import { Charts } from "./charts.js";
 import { dash, hue } from "./colour.js";
 import { Poll } from "./poll.js";
@@ -52,14 +52,9 @@ export function open(page) {
     }, { pause: () => REFRESH, heard, interest: { topics: ["rows"], runs } }));
     inner.own(new Poll(async (signal) => {
       const asked = runs.filter((id) => live(known.get(id) ?? { status: "running" }));
-      await Promise.all(asked.map(async (id) => {
-        try {
-          known.set(id, await getRun(id, signal));
-        } catch (error) {
-          // A run that was deleted meanwhile has no line; the others have.
-          if (!(error instanceof Refused && error.status === 404)) throw error;
-        }
-      }));
+      if (asked.length === 0) return;
+      // A run that was deleted meanwhile has no line; the others have.
+      for (const run of await getRuns(asked, signal, false)) known.set(run.id, run);
       learn();
     }, { pause: () => REFRESH, heard, interest: { topics: ["run"], runs } }));
   };

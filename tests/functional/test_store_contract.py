@@ -388,6 +388,22 @@ def test_axes_come_back_exactly_in_any_order(store: Store) -> None:
     assert series.timestamp.tolist() == [946_684_799_999_999, 1_767_225_600_000_001, -1_000_000]
 
 
+def test_runs_are_listed_by_their_ids_and_answer_only_what_is_wanted(store: Store) -> None:
+    runs = [new_run(store, metadata={"n": n}, system={"os": "x"}) for n in range(4)]
+    for run in runs:
+        post(store, run, "w", 0, 2)
+    chosen = Query(runs=[runs[2], runs[0], wire.new_id()], filters=[Filter("metadata.n", "<", "9")])
+    total, found = store.list_runs(chosen, "ada")
+    assert (total, [run["id"] for run in found]) == (2, [runs[2], runs[0]]), "newest first"
+    assert found[0]["metadata"] == {"n": 2}
+    unwanted = ("metrics", "metadata", "system")
+    total, found = store.list_runs(Query(unwanted=unwanted), "ada")
+    assert total == 4
+    assert all((run["metrics"], run["metadata"], run["system"]) == ({}, {}, {}) for run in found)
+    total, found = store.list_runs(Query(unwanted=("system",)), "ada")
+    assert found[0]["metrics"].keys() == {"x", "y"}
+
+
 def test_a_sum_may_be_larger_than_a_float(store: Store) -> None:
     run = new_run(store)
     for first in range(3):

@@ -75,7 +75,8 @@ def list_runs(asked: Asked) -> Response[bytes]:
         if f"return_{name}" in asked.parameters
         and not query.flag(asked.parameters, f"return_{name}")
     ]
-    wanted = replace(query.listing(asked.parameters), unwanted=unwanted)
+    runs = query.texts(asked.parameters, "runs")
+    wanted = replace(query.listing(asked.parameters), runs=runs, unwanted=unwanted)
     return answer(query.fetch(asked.store.list_runs, wanted, asked.owner))
 
 

@@ -129,13 +129,15 @@ class Filter:
 class Query:
     """A list request: conditions ANDed, columns with a descending flag, offset and page size.
 
-    Members of runs that are *unwanted* are answered empty: ``metrics``, ``metadata``, ``system``.
+    Of runs, only those of *runs* where there are some, by their ids; members of them that are
+    *unwanted* are answered empty: ``metrics``, ``metadata``, ``system``.
     """
 
     filters: Sequence[Filter] = ()
     sorting: Sequence[tuple[str, bool]] = ()
     start: int = 0
     count: int | None = None
+    runs: Sequence[str] = ()
     unwanted: Collection[str] = ()
 
 

@@ -240,6 +240,9 @@ def get(connection: Connection, run: str, now: int) -> Object:
 def select(connection: Connection, query: Query, owner: str, now: int) -> tuple[int, list[Object]]:
     """Return (total, the page's run objects), newest first unless *query* sorts."""
     condition, values = conditions.where(conditions.RUN, query.filters, owner, now)
+    if query.runs:
+        condition += " AND run.id IN (SELECT value FROM json_each(?))"
+        values = [*values, json.dumps(list(query.runs))]
     order = conditions.order(conditions.RUN, query, "run.created DESC, run.key DESC")
     limit, limit_values = conditions.page(query)
     total = connection.execute(f"SELECT count(*) FROM {_FROM} WHERE {condition}", values)
