@@ -9,6 +9,8 @@ from fix_server import Server, tomllib
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import Locator, expect
 
+from simvue.wire import new_id
+
 
 def names(browser: Browser) -> Locator:
     return browser.find(".runs a.name")
@@ -146,14 +148,17 @@ def test_what_strangers_wrote_is_text(server: Server, browser: Browser) -> None:
     """Names, tags, folders and metadata; any script in them that ran would open a dialog."""
     opened: list[str] = []
     browser.page.on("dialog", lambda dialog: (opened.append(dialog.message), dialog.dismiss()))
+    folder = f"/hostile-{new_id()}"
     for text in HOSTILE:
         run = server.new_run(
-            folder="/hostile", description=text, tags=[text[:1000]], metadata={"k": text}
+            folder=folder, description=text, tags=[text[:1000]], metadata={"k": text}
         )
         # What our clients would refuse, another may send.
         changed = server.ask("PUT", f"/runs/{run}", json={"name": text})
         assert changed.status_code in (200, 422)
-    browser.open("/dashboard/runs?folder=/hostile&col=name&col=tags&col=description&col=metadata.k")
+    browser.open(
+        f"/dashboard/runs?folder={folder}&col=name&col=tags&col=description&col=metadata.k"
+    )
     expect(names(browser)).to_have_count(len(HOSTILE))
     shown = browser.find("[data-column='metadata.k']")
     assert {cell.text_content() for cell in shown.all()} == set(HOSTILE)
@@ -166,7 +171,7 @@ def test_what_strangers_wrote_is_text(server: Server, browser: Browser) -> None:
         "rows => [...new Set(rows.map((row) => row.offsetHeight))]"
     )
     assert heights == [36]
-    browser.open("/dashboard/runs?folder=/hostile&group=metadata.k")
+    browser.open(f"/dashboard/runs?folder={folder}&group=metadata.k")
     expect(browser.find(".runs .group")).to_have_count(len(HOSTILE))
     assert opened == []
 
