@@ -44,9 +44,7 @@ class RunListing(Listing, kw_only=True):
     """Runs, all or some by their ids, without those members that are said to be unwanted."""
 
     runs: list[str] = []
-    return_metrics: bool = True
-    return_metadata: bool = True
-    return_system: bool = True
+    unwanted: list[Literal["metrics", "metadata", "system"]] = []
 
 
 class OfRuns(Struct, kw_only=True):

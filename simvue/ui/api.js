@@ -233,8 +233,7 @@ export function listRuns(options = {}, signal) {
   } = options;
   return read("/runs", {
     start, count, sorting, filters,
-    return_basic: true, return_timing: true, return_alerts: true,
-    return_metrics: metrics, return_metadata: metadata, return_system: system,
+    unwanted: Object.entries({ metrics, metadata, system }).filter(([, wanted]) => !wanted).map(([name]) => name),
   }, signal);
 }
 
@@ -253,8 +252,7 @@ export async function getRuns(runs, signal, whole = true) {
   const slices = [];
   for (let i = 0; i < runs.length; i += IDS) slices.push(runs.slice(i, i + IDS));
   const pages = await Promise.all(slices.map((some) => read("/runs", {
-    runs: some, count: some.length,
-    return_metrics: whole, return_metadata: whole, return_system: whole,
+    runs: some, count: some.length, unwanted: whole ? [] : ["metrics", "metadata", "system"],
   }, signal)));
   return pages.flatMap((/** @type {Page<Run>} */ { data }) => data);
 }

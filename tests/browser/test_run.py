@@ -247,14 +247,14 @@ def test_alerts_say_what_they_ask_for_and_how_they_stand(server: Server, browser
 def test_lineage_leads_from_who_made_the_bytes_to_who_uses_them(
     server: Server, browser: Browser
 ) -> None:
-    first, middle, last = (server.new_run(name=name) for name in ("mesher", "solver", "plotter"))
+    first, middle, last = (server.new_run(name=name) for name in ("mesher", "flow-solver", "plotter"))
     save(server, first, "mesh.out", "text/plain", b"the mesh", "output")
     save(server, middle, "mesh.in", "text/plain", b"the mesh", "input")
     save(server, middle, "field", "text/plain", b"the field", "output")
     save(server, last, "field", "text/plain", b"the field", "input")
     browser.open_run(middle, "?tab=lineage")
     boxes = browser.find(".lineage text")
-    expect(boxes).to_have_text(["solver", "mesh.in", "mesher", "field", "plotter"])
+    expect(boxes).to_have_text(["flow-solver", "mesh.in", "mesher", "field", "plotter"])
     expect(browser.find(".lineage .tie")).to_have_count(4)
     browser.find(".lineage a").filter(has_text="mesher").click()
     expect(browser.find("h1")).to_have_text("mesher")

@@ -105,10 +105,9 @@ def test_killing_the_folder_loses_no_row_and_repeats_none(
 
 @pytest.mark.crash
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("engine", ["postgres"], indirect=True)
 def test_two_that_fold_at_once_lose_no_row_and_repeat_none(engine: Engine, bucket: str) -> None:
     """Their leases end at once, so that each takes the other's work out of its hands."""
-    if engine.kind == "sqlite":
-        pytest.skip("a directory has one server")
     # One that writes, and makes the run, and two that fold.
     command = [sys.executable, "-c", VICTIM, engine.url(), bucket, "1"]
     ends: dict[str, int] = {}

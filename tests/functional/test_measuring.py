@@ -143,7 +143,7 @@ def test_samples_taken_while_the_server_is_away_arrive_later(
 
 
 def test_a_killed_shipper_is_followed_by_one_that_measures_on(node: Node) -> None:
-    process, run = begin(node, IDLE.format(name="goes on"), "goes on")
+    process, run = begin(node, IDLE.format(name="measured on"), "measured on")
     eventually(lambda: len(node.steps(run, CPU)) >= 3, "the first samples")
     node.kill_shipper()
     seen = len(node.steps(run, CPU))

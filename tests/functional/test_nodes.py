@@ -346,10 +346,9 @@ def whole(run: str, first: int, end: int) -> Rows:
     return Rows(run, end - first, [Block(("x",), bytes([1]), None, words)])
 
 
+@pytest.mark.parametrize("engine", ["postgres"], indirect=True)
 def test_a_body_that_is_committed_behind_later_ones_is_folded_all_the_same(engine: Engine) -> None:
     """Keys are given out before the commit: of two bodies the second may be seen first."""
-    if engine.kind == "sqlite":
-        pytest.skip("it has one writer")
     clock = Clock()
     store = engine.open(clock=clock)
     late, quick = (store.create_run({"folder": "/", "status": "running"}, "ada")[0] for _ in "ab")
@@ -426,12 +425,11 @@ else:
 
 
 @pytest.mark.crash
+@pytest.mark.parametrize("engine", ["postgres"], indirect=True)
 def test_a_node_that_hangs_in_its_turn_holds_up_the_others_for_a_while_only(
     engine: Engine, tmp_path: Path
 ) -> None:
     """A minute as delivered, two seconds here; what it had begun is taken back."""
-    if engine.kind == "sqlite":
-        pytest.skip("a directory has one server")
     store = engine.open()
     run, _ = store.create_run({"folder": "/", "name": "whole", "status": "running"}, "ada")
     with subprocess.Popen(
