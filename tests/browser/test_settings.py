@@ -38,6 +38,7 @@ def test_a_token_is_shown_once_with_the_file_a_simulation_needs(
     page.get_by_label("May").select_option("read")
     page.get_by_label("Lives for").select_option("30 days")
     page.get_by_role("button", name="Make a token").click()
+    expect(browser.find(".once pre")).to_have_count(2)
     shown, alone = browser.find(".once pre").all_inner_texts()
     settings = tomllib.loads(shown)["server"]
     assert settings == {"url": server.url, "token": alone}
