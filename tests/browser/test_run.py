@@ -247,7 +247,9 @@ def test_alerts_say_what_they_ask_for_and_how_they_stand(server: Server, browser
 def test_lineage_leads_from_who_made_the_bytes_to_who_uses_them(
     server: Server, browser: Browser
 ) -> None:
-    first, middle, last = (server.new_run(name=name) for name in ("mesher", "flow-solver", "plotter"))
+    first, middle, last = (
+        server.new_run(name=name) for name in ("mesher", "flow-solver", "plotter")
+    )
     save(server, first, "mesh.out", "text/plain", b"the mesh", "output")
     save(server, middle, "mesh.in", "text/plain", b"the mesh", "input")
     save(server, middle, "field", "text/plain", b"the field", "output")
