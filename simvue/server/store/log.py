@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Final
 
 CHECKPOINT_AT: Final = 32 << 20
@@ -18,8 +18,9 @@ CHECKPOINT_AT: Final = 32 << 20
 measured to stall)."""
 
 LOG_MAX: Final = 256 << 20
-"""Bytes of log at which the writer itself finishes a checkpoint, so that SQLite can begin the
-log anew; while others write, the second thread never quite reaches its end."""
+"""Bytes written since the writer itself last finished a checkpoint at which it does so again:
+SQLite then begins the log anew. While others write, the second thread never quite reaches the
+log's end, or reaches it and a commit has begun meanwhile."""
 # A small write changes a few pages; it counts as four.
 _WRITE_COST: Final = 4 * 16_384
 
@@ -30,19 +31,27 @@ class Log:
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
         self._connect = connect
         self._written = 0
+        self._logged = 0
         self._due = threading.Event()
-        self._finish = False
+        # SQLite refuses a checkpoint beside another.
+        self._checkpointing = threading.Lock()
         self._closed = False
         self._thread = threading.Thread(target=self._serve, name="simvue-checkpoints", daemon=True)
         self._thread.start()
 
     def committed(self, connection: sqlite3.Connection, writes: int, size: int) -> None:
         """Note what the writer has just committed on *connection*."""
-        self._written += size + writes * _WRITE_COST
-        if self._finish:
-            self._finish = False
-            # The other thread has done nearly all of it: this is short.
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        size += writes * _WRITE_COST
+        self._written += size
+        self._logged += size
+        if self._logged >= LOG_MAX:
+            # The other thread has done nearly all of it, or is at it: where a disk syncs more
+            # slowly than rows come, waiting for it here is what bounds the log.
+            with self._checkpointing:
+                self._due.clear()  # or the other's next would keep SQLite from beginning anew
+                checkpoint(connection)
+            # With a reader in its way the next try is as far again, not at each commit.
+            self._written = self._logged = 0
         elif self._written >= CHECKPOINT_AT:
             self._written = 0
             self._due.set()
@@ -55,17 +64,19 @@ class Log:
 
     def _serve(self) -> None:
         with closing(self._connect()) as connection:
-            page_size = connection.execute("PRAGMA page_size").fetchone()[0]
             while True:
                 self._due.wait()
-                self._due.clear()
                 if self._closed:
                     return
-                try:
-                    _, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-                except sqlite3.Error:
-                    # The log stays as it is and the next checkpoint tries again; a disk that
-                    # is full for good fails the writes, whose callers are told.
-                    continue
-                if pages * page_size > LOG_MAX:
-                    self._finish = True
+                with self._checkpointing:
+                    if self._due.is_set():
+                        self._due.clear()
+                        checkpoint(connection)
+
+
+def checkpoint(connection: sqlite3.Connection) -> None:
+    """Move what no reader needs from the log into the database."""
+    # Otherwise the log stays as it is and the next checkpoint tries again; a disk that is full
+    # for good fails the writes, whose callers are told.
+    with suppress(sqlite3.Error):
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
