@@ -17,8 +17,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
-import subprocess
 import sys
 import tempfile
 import threading
@@ -37,7 +35,7 @@ import requests
 
 from benches.bench_ingest import make_body
 from benches.bench_store import MILLION, PIXELS, make_rows
-from benches.node import ROOT
+from benches.node import Node
 from simvue import wire
 from simvue.cli.demo.engines import Postgres, room
 from simvue.server.store import Span, Store, open_store
@@ -56,43 +54,9 @@ LOOKS = 15
 """Each question is asked so often, and the best counts: the machine is not alone."""
 
 
-@dataclass
-class Server:
-    """A ``simvue server`` process."""
-
-    process: subprocess.Popen[str]
-    url: str
-    token: str
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """What a request needs."""
-        return {"Authorization": f"Bearer {self.token}"}
-
-
-@contextmanager
-def served(directory: Path, *arguments: str, **environment: str) -> Iterator[Server]:
-    """Run a server with its data in *directory*."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "simvue", "server", "--data", directory, "--port", "0", *arguments],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-    )
-    assert process.stdout is not None
-    try:
-        for line in process.stdout:
-            if line.startswith("ready "):
-                break
-        else:
-            raise RuntimeError("the server did not start")
-        settings = (directory / "simvue.toml").read_text()
-        token = settings.partition('token = "')[2].partition('"')[0]
-        yield Server(process, line.split()[1], token)
-    finally:
-        process.terminate()
-        process.wait()
-        process.stdout.close()
+def headers_of(server: Node) -> dict[str, str]:
+    """Return what a request to *server* needs."""
+    return {"Authorization": f"Bearer {server.token}"}
 
 
 # ---- What comes in ----------------------------------------------------------------------------
@@ -140,7 +104,7 @@ def _send(
     answers.put(done)
 
 
-def ingest(servers: list[Server], seconds: float) -> tuple[float, list[tuple[str, int, float]]]:
+def ingest(servers: list[Node], seconds: float) -> tuple[float, list[tuple[str, int, float]]]:
     """Send to *servers* for so long; return points a second, and what each run should hold."""
     fresh = multiprocessing.get_context("spawn")
     answers, started = fresh.Queue(), fresh.Event()
@@ -162,10 +126,10 @@ def ingest(servers: list[Server], seconds: float) -> tuple[float, list[tuple[str
     return sum(rows for _, rows, _ in done) * METRICS / taken, done
 
 
-def check(server: Server, done: list[tuple[str, int, float]]) -> None:
+def check(server: Node, done: list[tuple[str, int, float]]) -> None:
     """Hold what *server* has of each run against what was sent."""
     for run, rows, total in done:
-        found = requests.get(f"{server.url}/api/runs/{run}", headers=server.headers).json()
+        found = requests.get(f"{server.url}/api/runs/{run}", headers=headers_of(server)).json()
         summaries = found["metrics"].values()
         assert all(summary["count"] == rows for summary in summaries), (run, rows)
         there = sum(summary["average"] * summary["count"] for summary in summaries)
@@ -175,10 +139,10 @@ def check(server: Server, done: list[tuple[str, int, float]]) -> None:
 # ---- What is asked ----------------------------------------------------------------------------
 
 
-def asked_ms(server: Server, path: str, **parameters: Any) -> tuple[float, Any]:
+def asked_ms(server: Node, path: str, **parameters: Any) -> tuple[float, Any]:
     """Return the milliseconds of one question beyond the smallest one, and the answer."""
     session = requests.Session()
-    session.headers.update(server.headers)
+    session.headers.update(headers_of(server))
 
     def best(where: str, given: dict[str, Any]) -> tuple[float, Any]:
         least, answer = float("inf"), None
@@ -194,10 +158,10 @@ def asked_ms(server: Server, path: str, **parameters: Any) -> tuple[float, Any]:
     return max(0.0, taken - nothing) * 1e3, answer
 
 
-def reader_p99(server: Server, run: str, seconds: float, busy: Callable[[float], None]) -> float:
+def reader_p99(server: Node, run: str, seconds: float, busy: Callable[[float], None]) -> float:
     """Return the 99th percentile of a chart's time while *busy* runs, over that when idle."""
     session = requests.Session()
-    session.headers.update(server.headers)
+    session.headers.update(headers_of(server))
     parameters = {"metrics": '["m0"]', "max_points": PIXELS}
 
     def p99(until: Callable[[], bool]) -> float:
@@ -264,7 +228,7 @@ def fill(store: Store, largest: int, runs: int) -> Filled:
     return found
 
 
-def questions(server: Server, found: Filled) -> dict[str, float]:
+def questions(server: Node, found: Filled) -> dict[str, float]:
     """Return the milliseconds that each of the table's questions takes."""
     figures = {}
     for what, run in (("million", found.million), ("largest", found.largest)):
@@ -293,54 +257,44 @@ def questions(server: Server, found: Filled) -> dict[str, float]:
 
 
 @contextmanager
-def engine(kind: str, directory: Path, nodes: int) -> Iterator[tuple[str, list[Server]]]:
-    """Serve a store of that *kind*; yield where it is, and its servers."""
-    with ExitStack() as stack:
-        if kind == "sqlite":
-            where, arguments = str(directory / "0"), ()
-        else:
-            place = stack.enter_context(room())
-            where = stack.enter_context(Postgres(place / "postgres")).url
-            arguments = ("--blobs", str(directory / "blobs"))
-        yield (
-            where,
-            [
-                stack.enter_context(
-                    served(
-                        directory / str(number),
-                        *arguments,
-                        **({} if kind == "sqlite" else {"SIMVUE_SERVER_STORE": where}),
-                    )
-                )
-                for number in range(nodes)
-            ],
-        )
+def engine(kind: str, directory: Path) -> Iterator[str]:
+    """Lend the place of a store of that *kind*; the embedded one is that of the first node."""
+    if kind == "sqlite":
+        yield str(directory / "0" / "data")
+    else:
+        with room() as place, Postgres(place / "postgres") as postgres:
+            yield postgres.url
 
 
 def measure(kind: str, seconds: float, largest: int, runs: int) -> dict[str, float]:
     """Return the figures of one engine."""
-    nodes = 1 if kind == "sqlite" else 2
     figures = {}
-    with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        if kind == "sqlite":
-            store = open_store(str(directory / "0"))
-            found = fill(store, largest, runs)
-            store.close()
-        with engine(kind, directory, nodes) as (where, servers):
-            if kind != "sqlite":
-                store = open_store(where, str(directory / "blobs"))
-                found = fill(store, largest, runs)
-                store.close()
-            figures |= questions(servers[-1], found)
-            figures["reader p99 / idle"] = reader_p99(
-                servers[-1],
-                found.million,
-                min(20, seconds),
-                lambda duration: check(servers[0], ingest(servers, duration)[1]),
-            )
-            figures["points_per_s"], done = ingest(servers, seconds)
-            check(servers[-1], done)
+    with (
+        tempfile.TemporaryDirectory() as name,
+        engine(kind, Path(name)) as where,
+        ExitStack() as stack,
+    ):
+        blobs = f"{name}/blobs"
+        shared = {} if kind == "sqlite" else {"SIMVUE_SERVER_STORE": where}
+        directories = [Path(name) / str(number) for number in range(1 + bool(shared))]
+        for directory in directories:
+            directory.mkdir()
+        store = open_store(where, blobs)
+        found = fill(store, largest, runs)
+        store.close()
+        servers = [
+            stack.enter_context(Node(directory, "--blobs", blobs, **shared))
+            for directory in directories
+        ]
+        figures |= questions(servers[-1], found)
+        figures["reader p99 / idle"] = reader_p99(
+            servers[-1],
+            found.million,
+            min(20, seconds),
+            lambda duration: check(servers[0], ingest(servers, duration)[1]),
+        )
+        figures["points_per_s"], done = ingest(servers, seconds)
+        check(servers[-1], done)
     return {f"{kind} {what}": figure for what, figure in figures.items()}
 
 

@@ -39,14 +39,16 @@ PATIENCE_S = 300.0
 
 
 class Node:
-    """A server with a fresh store in *directory*, and everything a run needs to reach it.
+    """A server with its store in *directory*, and everything a run needs to reach it.
 
-    A context manager; at its end no process and no file outside *directory* is left.
+    *arguments* are more of the server's, *environment* more of its variables.  A context
+    manager; at its end no process and no file outside *directory* is left.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *arguments: str, **environment: str) -> None:
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith("SIMVUE_")}
-        self.environment["PYTHONPATH"] = str(ROOT)
+        self.environment |= {"PYTHONPATH": str(ROOT), **environment}
+        self._arguments = arguments
         self._directory = directory
         self._log = open(directory / "server.log", "w")  # noqa: SIM115 - closed in __exit__
         self._port = 0
@@ -91,7 +93,10 @@ class Node:
         """Start the server, again on its port if it was there before; return once it is ready."""
         data, port = self._directory / "data", str(self._port)
         self.server = subprocess.Popen(
-            [sys.executable, "-m", "simvue", "server", "--data", data, "--port", port],
+            [
+                *(sys.executable, "-m", "simvue", "server", "--data", data, "--port", port),
+                *self._arguments,
+            ],
             env={**self.environment, "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

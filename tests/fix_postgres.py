@@ -40,13 +40,7 @@ def _execute(postgres: Postgres, statement: str, *names: str) -> None:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A running PostgreSQL; who wants to kill one asks for ``fresh_postgres``."""
-    with room() as directory:
-        try:
-            engine = Postgres(directory / "postgres")
-        except EngineMissing as error:
-            engine_missing(error)
-        with engine:
-            yield engine
+    yield from _engine()
 
 
 @pytest.fixture
@@ -60,6 +54,10 @@ def database(postgres: Postgres) -> Iterator[str]:
 @pytest.fixture
 def fresh_postgres() -> Iterator[Postgres]:
     """A running PostgreSQL of the test's own, to kill and start again."""
+    yield from _engine()
+
+
+def _engine() -> Iterator[Postgres]:
     with room() as directory:
         try:
             engine = Postgres(directory / "postgres")

@@ -15,6 +15,19 @@ from simvue.server.store.postgres import PostgresStore
 from simvue.server.store.sql import SQLStore
 from simvue.server.store.sqlite import SQLiteStore
 
+START = 1_770_000_000.0
+"""When the clock that stores are handed begins: 2026-02-02T02:40:00."""
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self, now: float = START) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
 
 class Engine:
     """Opens stores of one kind: the same one again for the same name within a test."""
@@ -74,3 +87,9 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     found = Engine(request.param, tmp_path, request)
     yield found
     found.close()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """What the stores of a test are told that it is."""
+    return Clock()

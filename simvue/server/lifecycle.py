@@ -63,18 +63,16 @@ async def watch(
 
 async def fold(store: Store, interval: float = FOLD_INTERVAL_S) -> None:
     """Fold what is due, a step after the other, until cancelled."""
-    while True:
+
+    def step() -> bool:
         begun = time.perf_counter()
-        try:
-            if await asyncio.to_thread(store.fold):
-                meters.FOLD_SECONDS.observe(time.perf_counter() - begun)
-                continue
-        except (Busy, StoreError) as error:
-            # The disk is full, say: what came stays as it is, and is read all the same.
-            logger.warning("rows are not folded: %s", error)
-            meters.FOLD_FAILURES.inc()
-            await asyncio.sleep(FOLD_PAUSE_S)
-        await asyncio.sleep(interval)
+        folded = store.fold()
+        if folded:
+            meters.FOLD_SECONDS.observe(time.perf_counter() - begun)
+        return folded
+
+    # The disk is full, say: what came stays as it is, and is read all the same.
+    await _repeat(step, "rows are not folded: %s", interval)
 
 
 async def pack(store: Store, interval: float = FOLD_INTERVAL_S) -> None:
@@ -82,13 +80,18 @@ async def pack(store: Store, interval: float = FOLD_INTERVAL_S) -> None:
 
     Beside folding: neither has to wait while the other has much to do, or fails.
     """
+    # The storage does not answer, say: rows stay in the database until it does.
+    await _repeat(store.pack, "rows are not moved to the blobs: %s", interval)
+
+
+async def _repeat(step: Callable[[], bool], trouble: str, interval: float) -> None:
+    """Call *step* in a thread, at once again while it has something to do; log its *trouble*."""
     while True:
         try:
-            if await asyncio.to_thread(store.pack):
+            if await asyncio.to_thread(step):
                 continue
         except (Busy, StoreError) as error:
-            # The storage does not answer, say: rows stay in the database until it does.
-            logger.warning("rows are not moved to the blobs: %s", error)
+            logger.warning(trouble, error)
             meters.FOLD_FAILURES.inc()
             await asyncio.sleep(FOLD_PAUSE_S)
         await asyncio.sleep(interval)

@@ -1,11 +1,11 @@
 /* Alerts: what is watched, and where it is critical now, at /dashboard/alerts; `find` narrows. */
 
-import { PAGE_MAX, listAll, listRuns, remove, update } from "./api.js";
+import { PAGE_MAX, listAll, listRuns, update } from "./api.js";
 import { editAlert, inWords } from "./alertform.js";
-import { ask, complain } from "./dialog.js";
+import { complain } from "./dialog.js";
 import { element, fill, keep, write } from "./elements.js";
 import { integer, many } from "./format.js";
-import { acts, listing } from "./listing.js";
+import { acts, askToRemove, listing } from "./listing.js";
 import { Poll } from "./poll.js";
 import { address, runAddress } from "./router.js";
 
@@ -109,13 +109,9 @@ export function open(page) {
   };
 
   /** @param {Alert} alert */
-  const drop = (alert) => ask("Delete an alert", {
-    content: [element("p", {}, `This deletes ${alert.name} and takes it off every run. The runs stay.`)],
-    verb: "Delete", dangerous: true,
-    act: async () => {
-      await remove("alerts", alert.id);
-      poll.now();
-    },
+  const drop = (alert) => askToRemove({
+    title: "Delete an alert", collection: "alerts", id: alert.id, done: () => poll.now(),
+    what: [`This deletes ${alert.name} and takes it off every run. The runs stay.`],
   });
 
   return {

@@ -1,5 +1,7 @@
 /* Listing: a table of things that people made, one a row, with what is done to it at the end. */
 
+import { remove } from "./api.js";
+import { ask } from "./dialog.js";
 import { element } from "./elements.js";
 
 /**
@@ -31,4 +33,26 @@ export function acts(word, name, onclick, ...before) {
   const label = `${word.replace(" …", "")} ${name}`;
   return element("td", { class: "acts" }, ...before,
     element("button", { type: "button", "aria-label": label, onclick }, word));
+}
+
+/**
+ * Ask whether one of *collection* is to be removed, and do it.
+ *
+ * @param {object} options
+ * @param {string} options.title
+ * @param {import("./api.js").Collection} options.collection
+ * @param {string} options.id
+ * @param {import("./elements.js").Child[]} options.what says what goes with it
+ * @param {() => void} options.done
+ * @param {string} [options.verb]
+ * @param {string} [options.typed] has to be typed first
+ */
+export function askToRemove({ title, collection, id, what, done, verb = "Delete", typed }) {
+  ask(title, {
+    content: [element("p", {}, ...what)], verb, dangerous: true, typed,
+    act: async () => {
+      await remove(collection, id);
+      done();
+    },
+  });
 }

@@ -1,9 +1,9 @@
 /* People: users and tenants, for administrators. */
 
-import { create, listAll, remove, update } from "./api.js";
+import { create, listAll, update } from "./api.js";
 import { ask, complain } from "./dialog.js";
 import { element, fill, keep } from "./elements.js";
-import { acts, listing } from "./listing.js";
+import { acts, askToRemove, listing } from "./listing.js";
 import { Poll } from "./poll.js";
 
 /** Milliseconds between looks. */
@@ -120,12 +120,8 @@ function enabled(collection, object, name, done) {
  * @param {() => void} done
  */
 function drop(collection, id, name, reach, done) {
-  return acts("Delete …", name, () => ask("Delete", {
-    content: [element("p", {}, "This deletes ", element("bdi", {}, name), ` ${reach}.`)],
-    verb: "Delete", dangerous: true, typed: name,
-    act: async () => {
-      await remove(collection, id);
-      done();
-    },
+  return acts("Delete …", name, () => askToRemove({
+    title: "Delete", collection, id, done, typed: name,
+    what: ["This deletes ", element("bdi", {}, name), ` ${reach}.`],
   }));
 }

@@ -1,10 +1,10 @@
 /* Storages: where the bytes of artifacts are kept: a folder of the server's, or a bucket of an S3 store. */
 
-import { create, listAll, remove, update } from "./api.js";
+import { create, listAll, update } from "./api.js";
 import { ask, complain } from "./dialog.js";
 import { element, fill, keep } from "./elements.js";
 import { bytes } from "./format.js";
-import { acts, listing } from "./listing.js";
+import { acts, askToRemove, listing } from "./listing.js";
 import { Poll } from "./poll.js";
 
 /** Milliseconds between looks. */
@@ -77,12 +77,8 @@ export function openStorages(page, me) {
   };
 
   /** @param {{ id: string, name: string }} storage */
-  const drop = (storage) => ask("Delete a storage", {
-    content: [element("p", {}, "This forgets ", element("bdi", {}, storage.name), ", which nothing may be kept in.")],
-    verb: "Delete", dangerous: true,
-    act: async () => {
-      await remove("storage", storage.id);
-      poll.now();
-    },
+  const drop = (storage) => askToRemove({
+    title: "Delete a storage", collection: "storage", id: storage.id, done: () => poll.now(),
+    what: ["This forgets ", element("bdi", {}, storage.name), ", which nothing may be kept in."],
   });
 }

@@ -1,12 +1,12 @@
 /* Tags: all of them at /dashboard/tags, with their colours and how many runs wear each; `find` narrows. */
 
-import { create, listAll, listRuns, remove, updateTag } from "./api.js";
+import { create, listAll, listRuns, updateTag } from "./api.js";
 import { tagMark } from "./badge.js";
 import { ask } from "./dialog.js";
 import { editor } from "./editor.js";
 import { element, fill, keep, write } from "./elements.js";
 import { many } from "./format.js";
-import { acts, listing } from "./listing.js";
+import { acts, askToRemove, listing } from "./listing.js";
 import { Poll } from "./poll.js";
 import { address } from "./router.js";
 
@@ -86,13 +86,9 @@ export function open(page) {
   };
 
   /** @param {Tag} tag */
-  const drop = (tag) => ask("Delete a tag", {
-    content: [element("p", {}, "This takes the tag ", tagMark(tag.name, tag.colour), " off every run and folder. The runs stay.")],
-    verb: "Delete", dangerous: true,
-    act: async () => {
-      await remove("tags", tag.id);
-      poll.now();
-    },
+  const drop = (tag) => askToRemove({
+    title: "Delete a tag", collection: "tags", id: tag.id, done: () => poll.now(),
+    what: ["This takes the tag ", tagMark(tag.name, tag.colour), " off every run and folder. The runs stay."],
   });
 
   const add = () => {

@@ -1,12 +1,11 @@
 /* Tokens: what speaks for a user: those that there are, and a new one, whose text is shown once. */
 
-import { forget, listAll, makeToken, remove } from "./api.js";
+import { forget, listAll, makeToken } from "./api.js";
 import { since } from "./badge.js";
 import { copied, toml } from "./connect.js";
-import { ask } from "./dialog.js";
 import { element, fill, keep } from "./elements.js";
 import { calendar, moment } from "./format.js";
-import { acts, listing } from "./listing.js";
+import { acts, askToRemove, listing } from "./listing.js";
 import { Poll } from "./poll.js";
 
 /** Milliseconds between looks. */
@@ -46,12 +45,11 @@ export function openTokens(page, me) {
   }, { pause: () => PAUSE, heard: page.heard }));
 
   /** @param {{ id: string, name: string }} token */
-  const revoke = (token) => ask("Revoke a token", {
-    content: [element("p", {}, "What speaks with ", element("bdi", {}, token.name || "this token"),
-      " is refused from now on, this browser too if it is its own.")],
-    verb: "Revoke", dangerous: true,
-    act: async () => {
-      await remove("tokens", token.id);
+  const revoke = (token) => askToRemove({
+    title: "Revoke a token", verb: "Revoke", collection: "tokens", id: token.id,
+    what: ["What speaks with ", element("bdi", {}, token.name || "this token"),
+      " is refused from now on, this browser too if it is its own."],
+    done: () => {
       forget("whoami");
       poll.now();
     },

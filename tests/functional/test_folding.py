@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from fix_node import eventually
 from fix_server import Server
-from fix_store import Engine
+from fix_store import Clock, Engine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -44,19 +44,6 @@ START_US = 1_770_000_000_000_000
 AXES: tuple[Axis, ...] = ("step", "time", "timestamp")
 # A signalling NaN with a payload: what a chart never shows is kept to the last bit as well.
 ODD_NAN = struct.unpack("<d", struct.pack("<Q", 0x7FF4_DEAD_BEEF_0001))[0]
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_770_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

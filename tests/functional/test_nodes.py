@@ -25,7 +25,7 @@ import requests
 from fix_node import Node, eventually
 from fix_nodes import Nodes, Sender, Starter, compare, differences, rows
 from fix_server import Server, good
-from fix_store import Engine
+from fix_store import Clock, Engine
 
 from simvue import wire
 from simvue._columns import Block, Rows
@@ -332,14 +332,6 @@ def test_one_folds_and_if_it_dies_or_hangs_the_other(
                 assert list(client.get_series(run, "x").values) == list(range(1000))
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = time.time()
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def whole(run: str, first: int, end: int) -> Rows:
     words = np.zeros((4, end - first), np.uint64)
     words[0] = words[3] = np.arange(first, end)
@@ -349,7 +341,7 @@ def whole(run: str, first: int, end: int) -> Rows:
 @pytest.mark.parametrize("engine", ["postgres"], indirect=True)
 def test_a_body_that_is_committed_behind_later_ones_is_folded_all_the_same(engine: Engine) -> None:
     """Keys are given out before the commit: of two bodies the second may be seen first."""
-    clock = Clock()
+    clock = Clock(time.time())
     store = engine.open(clock=clock)
     late, quick = (store.create_run({"folder": "/", "status": "running"}, "ada")[0] for _ in "ab")
     with store._begun("BEGIN") as connection:
@@ -373,7 +365,7 @@ def test_what_a_dead_node_began_to_write_is_removed_after_a_day_while_the_others
     engine: Engine, tmp_path: Path
 ) -> None:
     """Nobody knows that it is dead: what is slow has the day to end."""
-    clock = Clock()
+    clock = Clock(time.time())
     store = engine.open(clock=clock)
     content = b"some bytes"
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgpack
 import numpy as np
 import pytest
-from fix_store import Engine
+from fix_store import START, Clock, Engine
 
 from simvue import wire
 from simvue._columns import decode_metrics
@@ -34,24 +34,7 @@ from simvue.server.store import (
     room,
 )
 
-START = 1_770_000_000.0
-"""When the clock that stores are handed begins: 2026-02-02T02:40:00."""
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> float:
-        return self.now
-
-
 Opener = Callable[[], Store]
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -232,9 +232,11 @@ def _find(connection: Connection, alert: str) -> Row:
 
 def watched(connection: Connection, chosen: Collection[str] | None) -> list[Watched]:
     """Return what is to be judged on the runs *chosen*; see Store.watched_alerts."""
-    condition, values = "run.status IN ('created', 'running', 'lost')", []
-    if chosen is not None:
-        condition, values = "run.id IN (SELECT value FROM json_each(?))", [json.dumps([*chosen])]
+    condition, values = (
+        ("run.status IN ('created', 'running', 'lost')", [])
+        if chosen is None
+        else conditions.among("run.id", chosen)
+    )
     rows = connection.execute(
         "SELECT run.id AS run, alert.id, source, definition, run_alert.status "
         "FROM run JOIN run_alert ON run_alert.run = run.key JOIN alert ON alert.key = alert "

@@ -227,11 +227,12 @@ def select(
     """Return (total, artifact objects), newest first unless *query* sorts; see Store."""
     condition, values = conditions.where(conditions.ARTIFACT, query.filters, "", now)
     if of_runs:
+        chosen, ids = conditions.among("run.id", of_runs)
         condition += (
             " AND artifact.key IN (SELECT artifact FROM run_artifact JOIN run "
-            "ON run.key = run_artifact.run WHERE run.id IN (SELECT value FROM json_each(?)))"
+            f"ON run.key = run_artifact.run WHERE {chosen})"
         )
-        values = [*values, json.dumps(list(of_runs))]
+        values = [*values, *ids]
     order = conditions.order(conditions.ARTIFACT, query, "artifact.created DESC, artifact.key DESC")
     limit, limit_values = conditions.page(query)
     total = connection.execute(f"SELECT count(*) {_FROM} WHERE {condition}", values).fetchone()[0]

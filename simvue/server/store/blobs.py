@@ -30,6 +30,7 @@ from simvue import wire
 from simvue.exception import StoreError
 
 from . import ChecksumDiffers, NoSpace
+from .disk import sync
 
 RESERVE: Final = 256 << 20
 """Bytes of the disk that artifacts leave free: rows of running simulations come first, and
@@ -175,7 +176,7 @@ class FolderBlobs(Blobs):
         if not path.parent.is_dir():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             for folder in (self._directory.parent, self._directory):
-                _sync(folder)
+                sync(folder)
         return _FileDraft(path)
 
     def open(self, place: str) -> BinaryIO:
@@ -223,7 +224,7 @@ class _FileDraft(Draft):
         os.fsync(self._file.fileno())
         self._file.close()
         _part(self._path).rename(self._path)
-        _sync(self._path.parent)
+        sync(self._path.parent)
 
     def discard(self) -> None:
         self._file.close()
@@ -233,14 +234,6 @@ class _FileDraft(Draft):
 
 def _part(path: Path) -> Path:
     return path.with_name(f"{path.name}.part")
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 # ---- On the way in -----------------------------------------------------------------------

@@ -5,7 +5,8 @@ Values always travel as parameters; what stands in the SQL comes from the tables
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -175,6 +176,11 @@ def order(subject: Subject, query: Query, default: str) -> Order:
 def page(query: Query) -> Clause:
     """Translate offset and page size into LIMIT."""
     return "LIMIT ? OFFSET ?", [ALL if query.count is None else query.count, query.start]
+
+
+def among(column: str, values: Iterable[str]) -> Clause:
+    """Return the condition that *column* is one of *values*, of which there may be any number."""
+    return f"{column} IN (SELECT value FROM json_each(?))", [json.dumps(list(values))]
 
 
 def marks(values: Sequence[Any]) -> str:

@@ -12,6 +12,8 @@ from typing import Final
 
 from simvue.exception import StoreError
 
+from .disk import sync
+
 _NAME: Final = "moved"
 
 
@@ -22,11 +24,7 @@ def mark(directory: Path, where: str) -> None:
             file.write(f"{where}\n")
             file.flush()
             os.fsync(file.fileno())
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(directory)
     except OSError as error:
         raise StoreError(
             f"the store is at {where} now, but {directory} cannot be marked as moved: "

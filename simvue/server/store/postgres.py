@@ -133,9 +133,8 @@ class PostgresStore(SQLStore):
         begun = time.perf_counter()
         for attempt in range(_ATTEMPTS):
             try:
-                with self._begun("BEGIN") as connection:
+                with self._writing() as connection:
                     result = work(connection)
-                    connection.execute("COMMIT")
                 meters.COMMIT_SECONDS.observe(time.perf_counter() - begun)
                 meters.WRITES.inc()
                 return result
@@ -154,8 +153,14 @@ class PostgresStore(SQLStore):
     @contextmanager
     def _turn(self, writes: int, size: int) -> Iterator[sql_connection.Connection]:
         """Lend a connection within a transaction, when it is this server's turn."""
-        with self._begun("BEGIN") as connection:
+        with self._writing() as connection:
             connection.execute("SELECT pg_advisory_xact_lock(?)", (_TURN,))
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[_Connection]:
+        """Lend a connection within a transaction, which is committed at the end."""
+        with self._begun("BEGIN") as connection:
             yield connection
             connection.execute("COMMIT")
 
@@ -179,9 +184,8 @@ class PostgresStore(SQLStore):
     def tell(self, news: str) -> None:
         """See Store."""
         try:
-            with self._begun("BEGIN") as connection:
+            with self._writing() as connection:
                 connection.execute("SELECT pg_notify(?, ?)", (_CHANNEL, f"{self._node} {news}"))
-                connection.execute("COMMIT")
         except psycopg.Error as error:
             raise StoreError(f"other servers cannot be told: {error}") from error
 

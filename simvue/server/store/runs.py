@@ -241,8 +241,8 @@ def select(connection: Connection, query: Query, owner: str, now: int) -> tuple[
     """Return (total, the page's run objects), newest first unless *query* sorts."""
     condition, values = conditions.where(conditions.RUN, query.filters, owner, now)
     if query.runs:
-        condition += " AND run.id IN (SELECT value FROM json_each(?))"
-        values = [*values, json.dumps(list(query.runs))]
+        chosen, ids = conditions.among("run.id", query.runs)
+        condition, values = f"{condition} AND {chosen}", [*values, *ids]
     order = conditions.order(conditions.RUN, query, "run.created DESC, run.key DESC")
     limit, limit_values = conditions.page(query)
     total = connection.execute(f"SELECT count(*) FROM {_FROM} WHERE {condition}", values)

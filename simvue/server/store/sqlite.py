@@ -47,17 +47,22 @@ _RECLAIM_PAGES: Final = 256
 _LOCK_WAIT_S: Final = 10.0
 
 
-class _Connection(sqlite3.Connection):
-    """A connection with what the SQL modules ask beyond sqlite3 (connection.py)."""
+class SQLiteConnection(sqlite3.Connection):
+    """sqlite3's connection, with what the SQL modules ask beyond it (connection.py).
+
+    *blobs* are to be set by whoever opens it.
+    """
 
     blobs: Blobs
 
     def insert(self, sql: str, parameters: Sequence[Any], /) -> int:
+        """See Connection."""
         key = self.execute(sql, parameters).lastrowid
         assert key is not None
         return key
 
     def fetch(self, place: str, start: int, size: int) -> bytes:
+        """See Connection."""
         return packs.read(self.blobs, place, start, size)
 
 
@@ -76,10 +81,10 @@ class SQLiteStore(SQLStore):
         self._directory = Path(directory).absolute()
         moved.refuse(self._directory)
         self._lock = _own(self._directory)
-        self._idle: list[_Connection] = []
+        self._idle: list[SQLiteConnection] = []
         self._idle_lock = Lock()
         self._closed = False
-        self._files = blobs or open_blobs(str(self._directory / "blobs"))
+        self._blobs = blobs or open_blobs(str(self._directory / "blobs"))
         try:
             with _opening(self._directory):
                 _prepare(self._directory)
@@ -90,7 +95,7 @@ class SQLiteStore(SQLStore):
         except BaseException:
             _disown(self._directory, self._lock)
             raise
-        super().__init__(self._files, clock)
+        super().__init__(self._blobs, clock)
         # Whoever wrote, or held a lease, is dead: the directory is ours.
         self._write(lambda connection: artifacts.recover(connection, self._now, self._now))
         self._write(leases.release_all)
@@ -111,9 +116,9 @@ class SQLiteStore(SQLStore):
         self._connection.close()
         _disown(self._directory, self._lock)
 
-    def _connect(self, read_only: bool = False) -> _Connection:
+    def _connect(self, read_only: bool = False) -> SQLiteConnection:
         connection = _connect(self._directory, read_only)
-        connection.blobs = self._files
+        connection.blobs = self._blobs
         return connection
 
     @contextmanager
@@ -152,7 +157,7 @@ class SQLiteStore(SQLStore):
             raise
         self._give_back(connection)
 
-    def _give_back(self, connection: _Connection) -> None:
+    def _give_back(self, connection: SQLiteConnection) -> None:
         with self._idle_lock:
             if not self._closed:
                 self._idle.append(connection)
@@ -247,7 +252,7 @@ def _opening(directory: Path) -> Iterator[None]:
         raise StoreError(f"the store at {directory} cannot be opened: {error}") from error
 
 
-def _connect(directory: Path, read_only: bool = False) -> _Connection:
+def _connect(directory: Path, read_only: bool = False) -> SQLiteConnection:
     connection = sqlite3.connect(
         f"{(directory / 'simvue.db').as_uri()}?mode={'ro' if read_only else 'rwc'}",
         uri=True,
@@ -255,7 +260,7 @@ def _connect(directory: Path, read_only: bool = False) -> _Connection:
         isolation_level=None,
         check_same_thread=False,
         cached_statements=256,
-        factory=_Connection,
+        factory=SQLiteConnection,
     )
     connection.row_factory = sqlite3.Row
     if not read_only:

@@ -9,10 +9,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from . import packs
 from .blobs import Blobs
 from .connection import Connection
 from .rows import storable
+from .sqlite import SQLiteConnection
 
 # Who does what just now, and which files nobody needs, is a store's own affair; the version and
 # the secret are no table of the embedded engine.
@@ -50,20 +50,8 @@ def listed(columns: Sequence[str]) -> str:
     return ", ".join(f'"{name}"' for name in columns)
 
 
-class SQLiteTables(sqlite3.Connection):
-    """See Tables; *blobs* are to be set by whoever opens it."""
-
-    blobs: Blobs
-
-    def insert(self, sql: str, parameters: Sequence[Any], /) -> int:
-        """See Connection."""
-        key = self.execute(sql, parameters).lastrowid
-        assert key is not None
-        return key
-
-    def fetch(self, place: str, start: int, size: int) -> bytes:
-        """See Connection."""
-        return packs.read(self.blobs, place, start, size)
+class SQLiteTables(SQLiteConnection):
+    """See Tables."""
 
     def columns(self, table: str) -> list[str]:
         """See Tables."""

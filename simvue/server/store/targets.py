@@ -26,6 +26,7 @@ from simvue.exception import StoreError
 from . import moved, secret, shown, tables
 from .blobs import Blobs, open_blobs
 from .connection import Connection
+from .disk import sync
 from .sources import Source, driver, in_postgres, required
 from .sqlite import SQLiteStore
 from .tables import SQLiteTables, Tables, open_sqlite
@@ -117,8 +118,8 @@ class _Directory(Target):
         for folder, _, names in os.walk(self._directory):
             # Those of blobs are durable by now.
             for name in names if Path(folder) == self._directory else []:
-                _sync(Path(folder, name))
-            _sync(Path(folder))
+                sync(Path(folder, name))
+            sync(Path(folder))
 
 
 @contextmanager
@@ -140,10 +141,10 @@ def _open_directory(store: str, blobs: str | None) -> Iterator[Target]:
                 # The database last: without it the rest is no store.
                 for path in sorted(staging.iterdir(), key=lambda path: path.name == "simvue.db"):
                     path.rename(directory / path.name)
-                _sync(directory)
+                sync(directory)
             else:
                 staging.rename(directory)
-                _sync(directory.parent)
+                sync(directory.parent)
     except sqlite3.Error as error:
         raise StoreError(f"the copy in {directory} cannot be made: {error}") from error
     except OSError as error:
@@ -179,14 +180,6 @@ def _staging(directory: Path) -> Iterator[Path]:
 def _keep(file: Path, copy: Path) -> None:
     with os.fdopen(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as made:
         made.write(file.read_bytes())
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 # ---- A database -------------------------------------------------------------------------

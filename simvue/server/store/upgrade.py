@@ -24,6 +24,7 @@ from typing import Final
 from simvue.exception import StoreError
 
 from . import chunks, rows
+from .disk import sync
 
 _logger = logging.getLogger("simvue.server")
 
@@ -109,11 +110,7 @@ def upgrade(database: Path, version: int, schema: str, page_size: int) -> None:
     kept.unlink(missing_ok=True)
     os.link(database, kept)
     os.replace(new, database)
-    directory = os.open(database.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync(database.parent)
     _logger.warning("%s is upgraded; what it was is kept as %s", database, kept)
 
 
