@@ -6,7 +6,7 @@
       │       commit, answer {"stored", "abort"}
     salvage   takes the rows that can be stored out of a body that has others: a client
       │       that numbers its rows is told, any other would send nothing ever again
-    Repeats   knows bodies without row numbers that came lately, so that a retry of an
+    _digest   tells a body without row numbers from all others, so that a retry of an
               official client is stored once
 
 The pool of threads is its own: no reader of charts, however many there are, stands in
@@ -18,10 +18,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -45,62 +44,6 @@ T = TypeVar("T")
 # Bodies decoded and committed at a time.  A commit is a wait for the disk, during which
 # the others gather into the next group, so more threads than cores (chosen).
 THREADS: Final = 16
-# Official clients retry five times within 20 s, each try at most minutes apart.
-REPEAT_S: Final = 600.0
-# Bodies remembered for that time, about 40 MiB: 437 official clients at one body a second.
-REPEATS_MAX: Final = 262_144
-
-# ---- Repeats ---------------------------------------------------------------------------------
-
-
-class Repeats:
-    """Bodies that came lately without row numbers, by the SHA-256 of their bytes.
-
-    Only those whose timestamps all have fractions of a second: two such bodies alike to
-    the microsecond are one body sent twice, but two alike in whole seconds may be two.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        # A body in progress, or when it was stored; in the order of their coming.
-        self._seen: dict[bytes, tuple[float, Future[Stored] | None]] = {}
-
-    def once(self, key: bytes, store: Callable[[], Stored]) -> Stored:
-        """Call *store* unless a body with this *key* was stored in the last ten minutes.
-
-        Waits for a first try that is still under way; if that fails, this one fails alike.
-        """
-        future: Future[Stored] = Future()
-        with self._lock:
-            now = self._clock()
-            self._forget(now)
-            if key in self._seen:
-                earlier = self._seen[key][1]
-            else:
-                earlier = future
-                self._seen[key] = (now, future)
-        if earlier is not future:
-            return Stored(0, earlier.result().abort if earlier else False)
-        try:
-            stored = store()
-        except BaseException as error:
-            with self._lock:
-                self._seen.pop(key, None)
-            future.set_exception(error)
-            raise
-        with self._lock:
-            self._seen[key] = (now, None)
-        future.set_result(stored)
-        return stored
-
-    def _forget(self, now: float) -> None:
-        while self._seen:
-            key, (when, _) = next(iter(self._seen.items()))
-            if now - when < REPEAT_S and len(self._seen) < REPEATS_MAX:
-                break
-            del self._seen[key]
-
 
 # ---- Rows that cannot be stored ------------------------------------------------------------
 
@@ -174,7 +117,6 @@ class Ingest:
         self._store = store
         self._live = live
         self._alerts = alerts
-        self._repeats = Repeats()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="ingest")
 
     def close(self) -> None:
@@ -197,7 +139,7 @@ class Ingest:
     async def _add(
         self,
         request: Request[Any, Any, Any],
-        store: Callable[[bytes, Span | None, str], tuple[Stored, int, int]],
+        store: Callable[[bytes, Span | None], tuple[Stored, int, int]],
         counted: meters.BodyMeters,
     ) -> Response[bytes]:
         encoding = request.headers.get("content-encoding", "identity")
@@ -208,11 +150,10 @@ class Ingest:
         )
         body = await request.body()
         loop = asyncio.get_running_loop()
-        owner = request.scope["user"].user
         begun = time.perf_counter()
         # In the request's context, so that what the thread logs names the request.
         stored, sound, refused = await loop.run_in_executor(
-            self._threads, copy_context().run, store, body, numbers, owner
+            self._threads, copy_context().run, store, body, numbers
         )
         seconds = time.perf_counter() - begun
         counted.add(len(body), stored.stored, sound - stored.stored, refused, seconds)
@@ -221,51 +162,34 @@ class Ingest:
             found["refused"] = refused
         return answer(found)
 
-    def _metrics(self, body: bytes, numbers: Span | None, owner: str) -> tuple[Stored, int, int]:
+    def _metrics(self, body: bytes, numbers: Span | None) -> tuple[Stored, int, int]:
         rows, refused = _decoded(body, "metrics", _decode_metrics, numbers)
         _check_count(numbers, rows.count)
+        distinct = not numbers and all((block.timestamp % 1_000_000).all() for block in rows.blocks)
+        with checked("header"):
+            stored = self._store.add_metrics(rows.run, rows, numbers, _digest(body, distinct))
+        self._live.publish("rows", rows.run)
+        self._alerts.hear(rows.run)
+        return stored, rows.count, refused
 
-        def store() -> Stored:
-            with checked("header"):
-                stored = self._store.add_metrics(rows.run, rows, numbers)
-            self._live.publish("rows", rows.run)
-            self._alerts.hear(rows.run)
-            return stored
-
-        if numbers or not all((block.timestamp % 1_000_000).all() for block in rows.blocks):
-            return store(), rows.count, refused
-        return self._repeats.once(_key(owner, body), store), rows.count, refused
-
-    def _events(self, body: bytes, numbers: Span | None, owner: str) -> tuple[Stored, int, int]:
+    def _events(self, body: bytes, numbers: Span | None) -> tuple[Stored, int, int]:
         (run, found), refused = _decoded(body, "events", events.decode, numbers)
         _check_count(numbers, len(found))
+        distinct = not numbers and all(event.timestamp % 1_000_000 for event in found)
+        with checked("header"):
+            stored = self._store.add_events(run, found, numbers, _digest(body, distinct))
+        self._live.publish("rows", run)
+        self._alerts.hear(run)
+        return stored, len(found), refused
 
-        def store() -> Stored:
-            with checked("header"):
-                stored = self._store.add_events(run, found, numbers)
-            self._live.publish("rows", run)
-            self._alerts.hear(run)
-            return stored
-
-        if numbers or not all(event.timestamp % 1_000_000 for event in found):
-            return store(), len(found), refused
-        return self._repeats.once(_key(owner, body), store), len(found), refused
-
-    def _tensors(
-        self, run: str, body: bytes, numbers: Span | None, owner: str
-    ) -> tuple[Stored, int, int]:
+    def _tensors(self, run: str, body: bytes, numbers: Span | None) -> tuple[Stored, int, int]:
         found, refused = tensors.decode(body, strict=numbers is not None)
         _check_count(numbers, len(found))
-
-        def store() -> Stored:
-            with checked("body"):
-                stored = self._store.add_tensors(run, found, numbers)
-            self._live.publish("rows", run)
-            return stored
-
-        if numbers or not all(tensor.timestamp % 1_000_000 for tensor in found):
-            return store(), len(found), refused
-        return self._repeats.once(_key(f"{owner}\0{run}", body), store), len(found), refused
+        distinct = not numbers and all(tensor.timestamp % 1_000_000 for tensor in found)
+        with checked("body"):
+            stored = self._store.add_tensors(run, found, numbers, _digest(body, distinct))
+        self._live.publish("rows", run)
+        return stored, len(found), refused
 
 
 def _decoded(
@@ -289,9 +213,13 @@ def _decode_metrics(body: bytes) -> Rows:
     return rows
 
 
-def _key(owner: str, body: bytes) -> bytes:
-    # The body names its run and its kind itself; arrays come to a path that does.
-    return hashlib.sha256(owner.encode() + b"\0" + body).digest()
+def _digest(body: bytes, distinct: bool) -> bytes | None:
+    """Return what tells *body* from all others of its run, if its rows are *distinct*.
+
+    Those whose timestamps all have fractions of a second are: two such bodies alike to the
+    microsecond are one body sent twice, but two alike in whole seconds may be two.
+    """
+    return hashlib.sha256(body).digest() if distinct else None
 
 
 def _row_numbers(writer: str | None, rows: str | None) -> Span | None:

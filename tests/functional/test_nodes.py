@@ -87,6 +87,24 @@ def test_rows_of_one_writer_sent_to_both_are_stored_once_and_read_whole_at_eithe
         assert node.get(f"/runs/{run}")["metrics"]["x"]["count"] == count
 
 
+def test_an_official_clients_body_that_comes_to_both_at_once_is_stored_once(nodes: Nodes) -> None:
+    """It numbers no rows; its retry may be sent another way while the first is under way."""
+    run = nodes[0].new_run()
+    said = [{"message": "m", "log_level": "info", "timestamp": "2026-01-01T00:00:00.000001"}]
+    bodies = [{"run": run, "metrics": rows(first, first + 20)} for first in range(1, 400, 20)]
+
+    def send(one: tuple[dict[str, Any], Server]) -> int:
+        body, node = one
+        stored: int = good(node.send("/metrics", body))["stored"]
+        return stored
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(send, itertools.product(bodies, [*nodes, *nodes]))) == 400
+    assert [
+        good(node.send("/events", {"run": run, "events": said}))["stored"] for node in nodes
+    ] == [1, 0]
+
+
 def test_a_reader_never_sees_half_a_body(engine: Engine, rng: random.Random) -> None:
     """Two write and one folds meanwhile; each body has 50 rows of x and of y."""
     writing = [engine.open() for _ in range(1 if engine.kind == "sqlite" else 2)]

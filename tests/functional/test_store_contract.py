@@ -18,6 +18,7 @@ from simvue import wire
 from simvue._columns import decode_metrics
 from simvue.exception import StoreError
 from simvue.server.store import (
+    REPEAT_S,
     Busy,
     Event,
     Filter,
@@ -254,12 +255,45 @@ def test_any_cuts_in_any_order_store_each_row_once(store: Store, rng: random.Ran
     assert (summary["last"], summary["step"], summary["average"]) == (1996, 998, 998)
 
 
+def test_a_body_without_numbers_is_known_by_its_digest_for_ten_minutes(
+    store: Store, clock: Clock
+) -> None:
+    run, other = new_run(store), new_run(store)
+    body, said = rows_of([{"x": 1}] * 5), [Event(1, "info", "a")]
+    assert store.add_metrics(run, body, None, b"m").stored == 5
+    assert store.add_events(run, said, None, b"e").stored == 1
+    clock.now += REPEAT_S - 1
+    assert store.add_metrics(run, body, None, b"m").stored == 0
+    assert store.add_events(run, said, None, b"e").stored == 0
+    assert store.add_metrics(run, body, None, b"another").stored == 5
+    assert store.add_metrics(other, body, None, b"m").stored == 5, "each run has its own"
+    assert store.add_metrics(run, body, None).stored == 5, "as good as any other"
+    store.set_abort(run, "enough")
+    assert store.add_metrics(run, body, None, b"m").abort
+    clock.now += 1
+    store.tidy()
+    assert store.add_events(run, said, None, b"e").stored == 1
+    assert store.add_metrics(run, body, None, b"another").stored == 0
+    assert values_of(store, run, "x") == [1] * 15
+    store.delete_run(run)
+
+
+def test_a_body_that_was_not_stored_is_no_repeat(store: Store) -> None:
+    run = new_run(store)
+    tensor = Tensor("field", "nowhere", 1, math.nan, 1, "<f8", (2,), bytes(16))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="nowhere"):
+            store.add_tensors(run, [tensor], None, b"t")
+
+
 def test_one_body_sent_by_8_threads_at_once_is_stored_once(store: Store) -> None:
     run = new_run(store)
     with ThreadPoolExecutor(8) as pool:
         stored = list(pool.map(lambda _: post(store, run, "w", 0, 500), range(8)))
-    assert sorted(stored) == [0] * 7 + [500]
-    assert values_of(store, run, "x") == list(range(500))
+        body = rows_of([{"z": i} for i in range(500)])
+        again = list(pool.map(lambda _: store.add_metrics(run, body, None, b"z").stored, range(8)))
+    assert sorted(stored) == sorted(again) == [0] * 7 + [500]
+    assert values_of(store, run, "x") == values_of(store, run, "z") == list(range(500))
 
 
 def test_8_threads_with_overlapping_bodies_lose_and_double_nothing(store: Store) -> None:

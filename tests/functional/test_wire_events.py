@@ -73,6 +73,14 @@ def test_a_retry_of_an_official_client_is_stored_once(server: Server) -> None:
         assert send(server, run, [event("once")])["stored"] == stored
 
 
+def test_its_retry_after_a_kill_is_stored_once(fresh_server: Server) -> None:
+    run = fresh_server.new_run()
+    assert send(fresh_server, run, [event("once")])["stored"] == 1
+    fresh_server.kill()
+    fresh_server.restart()
+    assert send(fresh_server, run, [event("once")])["stored"] == 0
+
+
 def test_filters_search_messages(server: Server) -> None:
     run = server.new_run()
     send(server, run, [event("solver > diverged", 1), event("all is well", 2), event("Ä\0b", 3)])

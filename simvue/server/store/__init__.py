@@ -37,6 +37,11 @@ class RunGone(Exception):
     """The run was deleted; its rows and its registration answer 410."""
 
 
+REPEAT_S: Final = 600
+"""How long a body without row numbers is known again: official clients try five times within 20 s,
+each try at most minutes apart."""
+
+
 class NoSuchRun(Exception):
     """The store never heard of the run; its rows answer 404, so that a shipper registers it."""
 
@@ -309,15 +314,22 @@ class Store(ABC):
 
     # ---- Rows --------------------------------------------------------------------
     @abstractmethod
-    def add_metrics(self, run: str, rows: Rows, span: Span | None) -> Stored:
+    def add_metrics(
+        self, run: str, rows: Rows, span: Span | None, digest: bytes | None = None
+    ) -> Stored:
         """Store decoded *rows*; with a *span*, those already stored are skipped and the set grows.
+
+        Without one, *digest* tells their body from all others: if one with the same was stored
+        for this run in the last REPEAT_S, none of it is stored.
 
         One transaction; counts as a sign of life.  Raises NoSuchRun, RunGone, ValueError if the
         writer sends rows of another kind.
         """
 
     @abstractmethod
-    def add_events(self, run: str, events: Sequence[Event], span: Span | None) -> Stored:
+    def add_events(
+        self, run: str, events: Sequence[Event], span: Span | None, digest: bytes | None = None
+    ) -> Stored:
         """Store *events* the same way."""
 
     @abstractmethod
@@ -374,7 +386,8 @@ class Store(ABC):
     def tidy(self) -> None:
         """Remove what deleted runs, and servers that died over a blob, left behind.
 
-        Those of an engine with one owner leave nothing; of others it takes a day to be sure.
+        What is known of bodies that came long ago to runs at rest goes as well.  Those of an
+        engine with one owner leave nothing else; of others it takes a day to be sure.
         """
 
     @abstractmethod
@@ -632,7 +645,9 @@ class Store(ABC):
         """Return the run's grids, each with the ``metric`` logged on it."""
 
     @abstractmethod
-    def add_tensors(self, run: str, tensors: Sequence[Tensor], span: Span | None) -> Stored:
+    def add_tensors(
+        self, run: str, tensors: Sequence[Tensor], span: Span | None, digest: bytes | None = None
+    ) -> Stored:
         """Store *tensors* as add_metrics does rows.
 
         Raises ValueError, and stores nothing, if a grid lacks or has another shape: that of its

@@ -135,6 +135,7 @@ def add(
     tensors: Sequence[Tensor],
     data: Sequence[bytes],
     span: Span | None,
+    digest: bytes | None,
     now: int,
 ) -> Stored:
     """Store those of *tensors*, compressed as *data*, that are not there yet.
@@ -143,6 +144,8 @@ def add(
     its shape.
     """
     key, abort = runs.touch(connection, run, now)
+    if digest and rows.repeated(connection, key, digest, now):
+        return Stored(0, abort)
     gaps = [(0, len(tensors))]
     if span is not None:
         gaps = [

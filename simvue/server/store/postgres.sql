@@ -153,6 +153,14 @@ CREATE TABLE span (
     PRIMARY KEY (writer, first)
 );
 
+CREATE TABLE recent (
+    run BIGINT NOT NULL REFERENCES run (key) ON DELETE CASCADE,
+    digest BYTEA NOT NULL,
+    stored BIGINT NOT NULL,
+    PRIMARY KEY (run, digest)
+);
+CREATE INDEX recent_stored ON recent (run, stored);
+
 CREATE TABLE metric (
     run BIGINT NOT NULL REFERENCES run (key) ON DELETE CASCADE,
     name PLAIN NOT NULL,

@@ -18,7 +18,7 @@ import numpy as np
 
 from simvue._columns import Block, Rows
 
-from . import Event, Series, Span, Stored, chunks, conditions, parts, runs
+from . import REPEAT_S, Event, Series, Span, Stored, chunks, conditions, parts, runs
 from .cells import AXES
 from .connection import Connection, Statements
 from .spans import Range, grown, missing
@@ -59,6 +59,7 @@ ON CONFLICT (run) DO UPDATE SET
     timestamp_high = max(extent.timestamp_high, excluded.timestamp_high)
 """
 
+_REPEAT_US: Final = REPEAT_S * 1_000_000
 # Bodies, or folds, deleted in one transaction: some 64 MiB at the most common size (chosen).
 _SWEEP_MAX: Final = 64
 
@@ -189,6 +190,7 @@ def add_metrics(
     count: int,
     span: Span | None,
     chosen: list[Range],
+    digest: bytes | None,
     now: int,
 ) -> Stored | list[Range]:
     """Store *blocks*, which hold the rows of a body of *count* whose numbers are in *chosen*.
@@ -196,6 +198,8 @@ def add_metrics(
     If those are not the rows that are missing, nothing is stored and the missing are returned.
     """
     key, abort = runs.touch(connection, run, now)
+    if digest and repeated(connection, key, digest, now):
+        return Stored(0, abort)
     writer = _writer(connection, key, span.writer if span else "", "metrics")
     stored = _ranges(connection, writer)
     if span is None:
@@ -223,10 +227,13 @@ def add_events(
     run: str,
     events: Sequence[Event],
     span: Span | None,
+    digest: bytes | None,
     now: int,
 ) -> Stored:
     """Store those of *events* that are not there yet."""
     key, abort = runs.touch(connection, run, now)
+    if digest and repeated(connection, key, digest, now):
+        return Stored(0, abort)
     if span is not None:
         events = [
             event
@@ -238,6 +245,38 @@ def add_events(
         [(key, event.timestamp, event.log_level, event.message) for event in events],
     )
     return Stored(len(events), abort)
+
+
+def repeated(connection: Connection, run: int, digest: bytes, now: int) -> bool:
+    """Tell whether a body with this *digest* came to the run lately; if not, this one did."""
+    _forget(connection, run, now)
+    return (
+        connection.execute(
+            "INSERT INTO recent (run, digest, stored) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            (run, digest, now),
+        ).rowcount
+        == 0
+    )
+
+
+def forget(connection: Connection, now: int) -> bool:
+    """Forget the bodies that came long ago to one of the runs; False if there is no such run.
+
+    A run whose bodies still come forgets them by itself.
+    """
+    found = connection.execute(
+        "SELECT run FROM recent WHERE stored <= ? LIMIT 1", (now - _REPEAT_US,)
+    ).fetchone()
+    if found is None:
+        return False
+    # As whoever adds rows does: two that delete the same would wait for one another.
+    connection.execute("UPDATE run SET seen = seen WHERE key = ?", (found["run"],))
+    _forget(connection, found["run"], now)
+    return True
+
+
+def _forget(connection: Connection, run: int, now: int) -> None:
+    connection.execute("DELETE FROM recent WHERE run = ? AND stored <= ?", (run, now - _REPEAT_US))
 
 
 def claim(connection: Connection, run: int, span: Span, kind: str) -> list[Range]:

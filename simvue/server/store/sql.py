@@ -159,6 +159,8 @@ class SQLStore(Store):
         """See Store."""
         now = self._now
         self._write(lambda connection: artifact_sql.recover(connection, now, now - _UPLOAD_MAX_US))
+        while self._write(lambda connection: row_sql.forget(connection, now)):
+            pass
         self._sweep()
 
     def _sweep(self) -> None:
@@ -198,7 +200,9 @@ class SQLStore(Store):
 
     # ---- Rows --------------------------------------------------------------------
 
-    def add_metrics(self, run: str, rows: Rows, span: Span | None) -> Stored:
+    def add_metrics(
+        self, run: str, rows: Rows, span: Span | None, digest: bytes | None = None
+    ) -> Stored:
         """See Store."""
         _check_span(span, rows.count)
         with self._room.take(rows.nbytes):
@@ -208,29 +212,38 @@ class SQLStore(Store):
                 kept = rows
                 if span and chosen != [(first, span.end)]:
                     kept = rows.keep([(begin - first, end - first) for begin, end in chosen])
-                answer = self._add(run, kept, span, chosen)
+                answer = self._add(run, kept, span, chosen, digest)
                 if isinstance(answer, Stored):
                     return answer
                 chosen = answer
 
     def _add(
-        self, run: str, kept: Rows, span: Span | None, chosen: list[tuple[int, int]]
+        self,
+        run: str,
+        kept: Rows,
+        span: Span | None,
+        chosen: list[tuple[int, int]],
+        digest: bytes | None,
     ) -> Stored | list[tuple[int, int]]:
         blocks = row_sql.encode(kept)
         return self._write_rows(
             lambda connection: row_sql.add_metrics(
-                connection, run, blocks, kept.count, span, chosen, self._now
+                connection, run, blocks, kept.count, span, chosen, digest, self._now
             ),
             sum(len(block.chunk) for block in blocks),
         )
 
-    def add_events(self, run: str, events: Sequence[Event], span: Span | None) -> Stored:
+    def add_events(
+        self, run: str, events: Sequence[Event], span: Span | None, digest: bytes | None = None
+    ) -> Stored:
         """See Store."""
         _check_span(span, len(events))
         size = sum(len(event.message) for event in events)
         with self._room.take(size):
             return self._write_rows(
-                lambda connection: row_sql.add_events(connection, run, events, span, self._now),
+                lambda connection: row_sql.add_events(
+                    connection, run, events, span, digest, self._now
+                ),
                 size,
             )
 
@@ -597,13 +610,17 @@ class SQLStore(Store):
         with self._reading() as connection:
             return grid_sql.of_run(connection, run)
 
-    def add_tensors(self, run: str, tensors: Sequence[Tensor], span: Span | None) -> Stored:
+    def add_tensors(
+        self, run: str, tensors: Sequence[Tensor], span: Span | None, digest: bytes | None = None
+    ) -> Stored:
         """See Store."""
         _check_span(span, len(tensors))
         with self._room.take(sum(len(tensor.values) for tensor in tensors)):
             data = [grid_sql.compress(tensor) for tensor in tensors]
             return self._write_rows(
-                lambda connection: grid_sql.add(connection, run, tensors, data, span, self._now),
+                lambda connection: grid_sql.add(
+                    connection, run, tensors, data, span, digest, self._now
+                ),
                 sum(map(len, data)),
             )
 

@@ -149,6 +149,15 @@ CREATE TABLE span (
     PRIMARY KEY (writer, first)
 ) WITHOUT ROWID;
 
+-- Bodies without row numbers that came lately, by the SHA-256 of their bytes.
+CREATE TABLE recent (
+    run INTEGER NOT NULL REFERENCES run (key) ON DELETE CASCADE,
+    digest BLOB NOT NULL,
+    stored INTEGER NOT NULL,
+    PRIMARY KEY (run, digest)
+) WITHOUT ROWID;
+CREATE INDEX recent_stored ON recent (run, stored);
+
 -- Summaries of a metric.  min, max and total are of the finite values only; last is a number,
 -- or a text where SQLite has no such number ('NaN', integers from 2**63).
 CREATE TABLE metric (
