@@ -35,10 +35,13 @@ test: build .venv/tested
 crash: build .venv/tested
 	SIMVUE_TEST_KILLS=200 $(BIN)/python -m pytest -s --timeout 3600 tests/crash $(ARGS)
 
-# Engines and nodes killed by the hundred, then at random under load: ARGS="--minutes 60".
+# Engines and nodes killed by the hundred, then at random under load: ARGS="--minutes 60"; and a
+# series of 10^9 points, which takes 15 GB for a while.
 soak: build .venv/tested
 	SIMVUE_TEST_KILLS=100 $(BIN)/python -m pytest -s --timeout 3600 tests/crash/test_fold.py tests/crash/test_engine_faults.py
 	$(BIN)/python tests/soak/soak.py $(ARGS)
+	@if [ $$(df --output=avail "$${TMPDIR:-/tmp}" | tail -n 1) -ge 15000000 ]; then set -x; $(BIN)/python -m benches.bench_store 10; \
+	else echo "less than 15 GB are free in $${TMPDIR:-/tmp}: 10^9 points are left out"; fi
 
 # Ten minutes on each decoder and on all operations of the server.
 fuzz: build .venv/tested
