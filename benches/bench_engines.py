@@ -35,7 +35,7 @@ import requests
 
 from benches.bench_ingest import make_body
 from benches.bench_store import MILLION, PIXELS, make_rows
-from benches.node import Node
+from benches.node import PATIENCE_S, Node
 from simvue import wire
 from simvue.cli.demo.engines import Postgres, room
 from simvue.server.store import Span, Store, open_store
@@ -116,10 +116,10 @@ def ingest(servers: list[Node], seconds: float) -> tuple[float, list[tuple[str, 
         processes.append(fresh.Process(target=_send, args=arguments))
         processes[-1].start()
     for _ in processes:
-        assert answers.get() == "ready"
+        assert answers.get(timeout=PATIENCE_S) == "ready"
     started.set()
     begun = time.time()
-    done = [one for _ in processes for one in answers.get()]
+    done = [one for _ in processes for one in answers.get(timeout=seconds + PATIENCE_S)]
     taken = time.time() - begun
     for process in processes:
         process.join()

@@ -97,6 +97,7 @@ def make_app(
                 with suppress(asyncio.CancelledError):
                     await watcher
             await asyncio.to_thread(ingest.close)
+            await asyncio.to_thread(tokens.close)
 
     api = Router(
         "/api",

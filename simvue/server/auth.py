@@ -24,6 +24,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -45,6 +46,8 @@ LIFETIME_S: Final = 50 * 365 * 86_400
 TRUSTED_S: Final = 60.0
 # Found tokens kept in memory; only valid ones are, so strangers cannot fill it.
 TRUSTED_MAX: Final = 4096
+# Tokens looked up at a time: each is a row by its key, and then kept (chosen).
+LOOKUPS: Final = 2
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 # Where a stranger may knock: the log-in page answers, and what it is drawn with, and who is
@@ -98,6 +101,8 @@ class Tokens:
         self._store = store
         self._clock = clock
         self._trusted: dict[str, tuple[Token, float]] = {}
+        # Its own: readers that wait for a storage keep nobody out.
+        self._threads = ThreadPoolExecutor(LOOKUPS, thread_name_prefix="token")
         # How often everything was forgotten: an answer from before is not kept.
         self._forgotten = 0
         self._lock = threading.Lock()
@@ -109,7 +114,8 @@ class Tokens:
         token, until = self._trusted.get(key, (None, 0.0))
         if token is None or now > until:
             forgotten = self._forgotten
-            token = await asyncio.to_thread(self._store.find_token, key)
+            loop = asyncio.get_running_loop()
+            token = await loop.run_in_executor(self._threads, self._store.find_token, key)
             if token is None:
                 self._trusted.pop(key, None)
                 return None
@@ -119,6 +125,10 @@ class Tokens:
                 if forgotten == self._forgotten:
                     self._trusted[key] = (token, now + TRUSTED_S)
         return token if token.expires > now else None
+
+    def close(self) -> None:
+        """Wait for the look-ups in hand."""
+        self._threads.shutdown()
 
     def forget(self) -> None:
         """Ask the store again about every token: some of them may do less now, or nothing.

@@ -87,7 +87,7 @@ def test_killing_a_node_loses_nothing_that_a_shipper_sends_on_by_the_other(
     killer = Killer(node, rng)
     try:
         for _ in killer.tries("node", max(2, KILLS // 4)):
-            victim = killer.start(rows=300_000)
+            victim = killer.start(rows=2_500_000)
             for _ in range(5):
                 killer.wait_for_rows(victim)
                 killer.note(victim)

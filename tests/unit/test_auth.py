@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,29 @@ class TestTokens:
         try:
             assert asyncio.run(story()) == [1, 1, 2, 3]
         finally:
+            store.close()
+
+    def test_readers_that_wait_keep_nobody_out(self, tmp_path: Path) -> None:
+        store = open_store(str(tmp_path))
+        tokens = Tokens(store, Clock())
+        token = Token("me", "us", "write", expires=2e9)
+        store.add_token(digest("text"), token)
+        answered = threading.Event()
+
+        async def story() -> Token | None:
+            loop = asyncio.get_running_loop()
+            loop.set_default_executor(ThreadPoolExecutor(1))
+            reader = loop.run_in_executor(None, answered.wait, 60)
+            try:
+                return await asyncio.wait_for(tokens.find("text"), 30)
+            finally:
+                answered.set()
+                await reader
+
+        try:
+            assert asyncio.run(story()) == token
+        finally:
+            tokens.close()
             store.close()
 
     def test_what_was_asked_before_a_token_was_taken_back_is_not_trusted(
