@@ -365,7 +365,7 @@ def test_a_body_that_is_committed_behind_later_ones_is_folded_all_the_same(engin
     with store._begun("BEGIN") as connection:
         row_sql.add_metrics(
             connection, late, row_sql.encode(whole(late, 0, 2000)), 2000,
-            Span("w", 0, 2000), [(0, 2000)], int(clock() * 1e6),
+            Span("w", 0, 2000), [(0, 2000)], None, int(clock() * 1e6),
         )  # fmt: skip
         store.add_metrics(quick, whole(quick, 0, 2000), Span("w", 0, 2000))
         store.fold()
