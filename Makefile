@@ -25,12 +25,20 @@ build: .venv/built
 demo: build $(if $(findstring --store,$(ARGS))$(findstring --blobs,$(ARGS)),.venv/engines)
 	$(BIN)/simvue demo $(ARGS)
 
+# Those that kill at full speed, start many ranks or compare speeds want the machine for themselves.
+ALONE := tests/crash tests/mpi tests/functional/test_benches_small.py
+
 test: build .venv/tested
 	@tests/system.sh chromium node-typescript openmpi-bin mpich
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
+else
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --benchmark-disable $(ALONE:%=--ignore=%)
+	$(BIN)/python -m pytest $(ALONE)
+endif
 
 crash: build .venv/tested
 	SIMVUE_TEST_KILLS=200 $(BIN)/python -m pytest -s --timeout 3600 tests/crash $(ARGS)

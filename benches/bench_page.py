@@ -31,14 +31,19 @@ BATCH = 5_000
 
 WINDOW: ViewportSize = {"width": 1280, "height": 900}
 
+PATIENCE_MS = 60_000
+"""How long a page may take before the bench fails; the slowest here takes a fortieth of it."""
+
 # Two frames: in the first the browser draws what the second finds drawn.
 WATCH = """
-window.seen = new Promise((seen) => {
+window.seen = new Promise((seen, failed) => {
+  const there = () => document.querySelectorAll(SELECTOR).length;
   const look = () => {
-    if (document.querySelectorAll(SELECTOR).length < COUNT) return;
+    if (there() < COUNT) return;
     eye.disconnect();
     requestAnimationFrame(() => requestAnimationFrame(() => seen(performance.now())));
   };
+  setTimeout(() => failed(new Error(`not drawn in time: ${there()} of COUNT`)), PATIENCE);
   const eye = new MutationObserver(look);
   eye.observe(document, { childList: true, subtree: true, attributeFilter: ["aria-label"] });
 });
@@ -57,7 +62,10 @@ class Looker:
         """Open a window without a cache; a browser that is not *known* has no token."""
         context = self._chromium.new_context(base_url=self._node.url, viewport=size)
         if known:
-            form = {"token": self._node.token, "next": "/ui/icon.svg"}
+            form: dict[str, str | float | bool] = {
+                "token": self._node.token,
+                "next": "/ui/icon.svg",
+            }
             context.request.post("/login", form=form, headers={"Origin": self._node.url})
         yield context.new_page()
         context.close()
@@ -72,11 +80,11 @@ class Looker:
     ) -> float:
         """Return the milliseconds from the start of the navigation until *selector* is drawn.
 
-        Of *count* elements, all must be there.
+        Of *count* elements, all must be there; raises playwright's Error if they never are.
         """
+        watch = WATCH.replace("SELECTOR", json.dumps(selector)).replace("COUNT", str(count))
         with self.window(known, size) as page:
-            watch = WATCH.replace("SELECTOR", json.dumps(selector)).replace("COUNT", str(count))
-            page.add_init_script(watch)
+            page.add_init_script(watch.replace("PATIENCE", str(PATIENCE_MS)))
             page.goto(path, wait_until="commit")
             seen: float = page.evaluate("window.seen")
             return seen

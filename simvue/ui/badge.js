@@ -31,6 +31,15 @@ export function status(target, run) {
 }
 
 /**
+ * Tell whether more is to be expected of a run: a lost one may come back.
+ *
+ * @param {Pick<Run, "status">} run
+ */
+export function live(run) {
+  return run.status === "running" || run.status === "created" || run.status === "lost";
+}
+
+/**
  * The colour of a run, as a dot.
  *
  * @param {Pick<Run, "id">} run

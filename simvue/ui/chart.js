@@ -44,9 +44,6 @@ const BESIDE = AXIS + RIGHT;
 /** Pixels that a hand moves between press and release of what is still a click. */
 const STEADY = 4;
 
-/** The ends of both axes until there are lines: any that have a logarithm. */
-const ANY = { x: /** @type {[number, number]} */ ([1, 10]), y: /** @type {[number, number]} */ ([1, 10]) };
-
 /** Lines in the list beside the cursor. */
 const LISTED_MAX = 8;
 
@@ -71,7 +68,12 @@ export class Chart {
     this.known = false;
     this.unit = 1;
     this.pressed = 0;
-    this.spans = ANY;
+    /** Pixels of the plot; nothing is drawn before they are known. */
+    this.width = this.height = 0;
+    /** The ends of both axes. */
+    this.spans = { x: spread(null), y: spread(null) };
+    /** @type {uPlot | null} made when there is something to draw: an empty one costs as much */
+    this.plotter = null;
     this.draw = () => this.paint();
 
     this.odd = element("span", { class: "odd", hidden: true, title: "Rows whose value is not a finite number, marked red where they lie; and rows that have no place on this x axis." });
@@ -97,16 +99,13 @@ export class Chart {
           onclick: (/** @type {MouseEvent} */ event) => acts.offer(this, /** @type {HTMLElement} */ (event.currentTarget)),
         }, "⋯")),
       this.plot);
-    this.plotter = this.open();
-    this.size = new ResizeObserver(() => this.fit());
+    this.size = new ResizeObserver(([{ contentRect }]) => this.fit(contentRect));
     this.size.observe(this.plot);
-    this.fit();
   }
 
-  /** Make the canvas and its scales. */
+  /** Make the canvas and its scales; it is drawn at once. */
   open() {
-    this.spans = ANY;
-    const u = new uPlot(this.options(), [[], []], this.plot);
+    const u = new uPlot(this.options(), [this.spans.x, this.spans.y], this.plot);
     const { over } = u;
     over.append(this.rule, this.spot, this.list);
     over.addEventListener("mousedown", (event) => { this.pressed = event.clientX; });
@@ -121,7 +120,7 @@ export class Chart {
   close() {
     this.size.disconnect();
     never(this.draw);
-    this.plotter.destroy();
+    this.plotter?.destroy();
     this.card.replaceChildren();
   }
 
@@ -141,8 +140,8 @@ export class Chart {
       grid: { stroke: () => ink("--grid"), width: 1 }, ticks: { show: false }, gap: 6,
     };
     return {
-      width: 480,
-      height: 220,
+      width: this.width,
+      height: this.height,
       legend: { show: false },
       padding: [10, RIGHT, 0, 0],
       scales: {
@@ -180,7 +179,10 @@ export class Chart {
       },
       hooks: {
         setSelect: [(u) => this.selected(u)],
-        draw: [(u) => drawLines(u, this.lines, { unit: this.unit, smooth: this.view.smooth, set: this.hover.line })],
+        draw: [(u) => {
+          drawLines(u, this.lines, { unit: this.unit, smooth: this.view.smooth, set: this.hover.line });
+          this.read();
+        }],
       },
     };
   }
@@ -200,9 +202,8 @@ export class Chart {
     this.known = true;
     // A scale's kind is fixed when uPlot is made, so a change of it makes uPlot anew.
     if (other) {
-      this.plotter.destroy();
-      this.plotter = this.open();
-      this.fit();
+      this.plotter?.destroy();
+      this.plotter = null;
     }
     const nonfinite = lines.reduce((sum, { trace }) => sum + trace.nonfinite, 0);
     const left = lines.reduce((sum, { trace }) => sum + trace.left, 0);
@@ -212,7 +213,7 @@ export class Chart {
   }
 
   paint() {
-    if (!this.known) return;
+    if (!this.known || !this.width || !this.height) return;
     const found = ends(this.lines, this.view.range, this.view.log);
     this.unit = unit(found.y);
     const y = found.y && /** @type {[number, number]} */ (found.y.map((value) => value / this.unit));
@@ -220,15 +221,19 @@ export class Chart {
       x: this.view.log.includes("x") ? powersAround(found.x) : spread(found.x),
       y: this.view.log.includes("y") ? powersAround(y) : pad(y),
     };
-    this.plotter.setData([this.spans.x, this.spans.y]);
+    const u = this.plotter;
+    // In a batch it draws now, within the time that a frame has for drawing, not behind it.
+    if (u) u.batch(() => u.setData([this.spans.x, this.spans.y]));
+    else this.plotter = this.open();
     this.plot.setAttribute("aria-label", `${this.metric}: ${this.summary()}`);
-    this.read();
   }
 
-  fit() {
-    const { clientWidth: width, clientHeight: height } = this.plot;
-    const u = this.plotter;
-    if (width && height && (width !== u.width || height !== u.height)) u.setSize({ width, height });
+  /** @param {{ width: number, height: number }} size */
+  fit({ width, height }) {
+    this.width = Math.floor(width);
+    this.height = Math.floor(height);
+    if (!this.plotter) soon(this.draw);
+    else if (this.width && this.height) this.plotter.setSize({ width: this.width, height: this.height });
   }
 
   /** Draw again in the colours that hold now, or with another line set apart. */
@@ -253,7 +258,7 @@ export class Chart {
   /** @param {MouseEvent} event */
   point(event) {
     const u = this.plotter;
-    if (this.hover.pinned) return;
+    if (!u || this.hover.pinned) return;
     const box = u.over.getBoundingClientRect();
     const [left, top] = [event.clientX - box.left, event.clientY - box.top];
     const x = u.posToVal(left, "x");
@@ -267,9 +272,10 @@ export class Chart {
    * @param {number} top
    */
   nearestLine(x, top) {
-    if (this.lines.length < 2) return null;
-    const y = scaleTo(this.plotter, "y", this.unit);
-    const place = this.plotter.bbox.top + top * devicePixelRatio;
+    const u = this.plotter;
+    if (!u || this.lines.length < 2) return null;
+    const y = scaleTo(u, "y", this.unit);
+    const place = u.bbox.top + top * devicePixelRatio;
     let [best, least] = [/** @type {string | null} */ (null), Infinity];
     for (const { key, trace } of this.lines) {
       const at = nearest(trace, x);
@@ -283,7 +289,7 @@ export class Chart {
   read() {
     const u = this.plotter;
     const { x, at, line: set } = this.hover;
-    if (!this.known) return;
+    if (!u) return;
     this.rule.hidden = x === null;
     this.spot.hidden = true;
     this.list.hidden = true;
@@ -344,7 +350,7 @@ export class Chart {
       }),
       found.length > LISTED_MAX && element("p", {}, `and ${integer(found.length - LISTED_MAX)} more`));
     this.list.hidden = false;
-    const width = this.plotter.over.clientWidth;
+    const width = this.plotter?.over.clientWidth ?? 0;
     this.list.style.transform = left > width / 2 ? `translateX(calc(${left - 12}px - 100%))` : `translateX(${left + 12}px)`;
   }
 

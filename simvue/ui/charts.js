@@ -20,7 +20,6 @@ import { Hover } from "./hover.js";
 import { onKey } from "./keys.js";
 import { hears, listen } from "./live.js";
 import { Poll } from "./poll.js";
-import { offer } from "./saving.js";
 import { joined, trace } from "./series.js";
 import { themes } from "./theme.js";
 
@@ -46,6 +45,12 @@ const WHOLE = 10_000;
 
 /** Buckets for each pixel, at most, before those that were joined are asked for anew. */
 const JOINED_MAX = 2.5;
+
+/** Lines of a chart with a bucket for each pixel: of twice as many, each has one for two pixels, and so on. */
+const LINES_FULL = 10;
+
+/** Milliseconds after which charts are drawn with what has come, though some sources are still awaited. */
+const PARTLY = 1_000;
 
 /** Requests for what is new to one run at a time; series that differ more are asked for whole. */
 const TAILS_MAX = 6;
@@ -75,6 +80,8 @@ export class Charts {
     this.seen = new Map();
     /** @type {WeakMap<Chart, Map<string, Held>>} */
     this.held = new WeakMap();
+    /** @type {Set<Chart>} charts of which more is held than is drawn */
+    this.fresh = new Set();
     /** @type {Map<string, number>} how often each run was heard to have changed */
     this.versions = new Map();
     /** @type {View & { find: RegExp | null, full: string | null, shut: string[], question: string } | null} */
@@ -168,14 +175,17 @@ export class Charts {
   learn({ sources, names, live }) {
     const keys = (/** @type {Source[]} */ list) => list.map(({ key }) => key).join();
     const others = keys(sources) !== keys(this.sources);
+    const more = names.join("\n") !== this.names?.join("\n");
     const renamed = sources.some(({ name }, i) => name !== this.sources[i]?.name);
     // Runs that end are looked at once more at once: their last rows came with their end.
     const ended = this.live && !live;
     this.sources = sources;
     this.names = names;
     this.live = live;
-    this.name();
-    this.lay();
+    if (more) {
+      this.name();
+      this.lay();
+    }
     if (others || renamed) for (const chart of this.seen.values()) this.draw(chart);
     const runs = [...new Set(sources.map(({ run }) => run))];
     if (runs.join() !== this.runs) this.hear(runs);
@@ -289,8 +299,11 @@ export class Charts {
 
   /** @param {string} name */
   rest(name) {
-    this.seen.get(name)?.close();
+    const chart = this.seen.get(name);
+    if (!chart) return;
+    chart.close();
     this.seen.delete(name);
+    this.fresh.delete(chart);
   }
 
   clear() {
@@ -311,7 +324,7 @@ export class Charts {
           zoom: (from, to) => this.page.go({ from: String(from), to: String(to) }),
           reset: () => this.reset(),
           enlarge: () => this.page.go({ full: this.view?.full === name ? null : name }),
-          offer: (chart, at) => offer(chart, at, { sources: this.sources, heard: this.page.heard }),
+          offer: (chart, at) => this.offer(chart, at).catch(this.page.heard),
         }));
       }
     }
@@ -319,6 +332,15 @@ export class Charts {
   }
 
   // ---- What is done with all of them --------------------------------------------------------
+
+  /**
+   * @param {Chart} chart
+   * @param {HTMLElement} at
+   */
+  async offer(chart, at) {
+    const { offer } = await import("./saving.js");
+    offer(chart, at, { sources: this.sources, heard: this.page.heard });
+  }
 
   reset() {
     if (this.view?.range) this.page.go({ from: null, to: null });
@@ -344,14 +366,35 @@ export class Charts {
     if (!view) return;
     // Nobody says what has changed: all may have.
     if (!hears()) this.change("");
+    // A chart of many is drawn when all have answered: a drawing costs more than an answer does.
+    const partly = setInterval(() => this.drawFresh(), PARTLY);
     try {
-      await Promise.all(this.sources.map((source) => this.refreshSource(source, view, signal)));
+      const answers = await Promise.allSettled(this.sources.map((source) => this.refreshSource(source, view, signal)));
+      for (const answer of answers) if (answer.status === "rejected") throw answer.reason;
     } catch (error) {
       // What cannot be drawn so, too many rows over another metric say, leaves the view as it is.
       if (!(error instanceof Refused && error.status === 422)) throw error;
       this.said.hidden = false;
       write(this.said, error.message);
+    } finally {
+      clearInterval(partly);
+      this.drawFresh();
     }
+  }
+
+  drawFresh() {
+    for (const chart of this.fresh) this.draw(chart);
+    this.fresh.clear();
+  }
+
+  /**
+   * How many buckets of each source *chart* is drawn of; for one source more or less the same.
+   *
+   * @param {Chart} chart
+   */
+  points(chart) {
+    const doublings = Math.floor(Math.log2(this.sources.length / LINES_FULL));
+    return Math.ceil(chart.points / 2 ** Math.max(0, doublings));
   }
 
   /**
@@ -368,15 +411,16 @@ export class Charts {
     const tails = new Map();
     for (const chart of this.seen.values()) {
       const held = this.held.get(chart)?.get(source.key);
-      const same = held && held.question === view.question && held.points >= chart.points;
+      const points = this.points(chart);
+      const same = held && held.question === view.question && held.points >= points;
       if (same && held.version === version) continue;
       const grows = same && held.cut?.count.length && !view.range && !view.log.includes("x") && metricOver(view) === null
         && now - held.whole < WHOLE && held.cut.count.length < held.points * JOINED_MAX;
       if (grows && held.cut) put(tails, held.cut.x_first[held.cut.count.length - 1], chart);
-      else put(wholes, chart.points, chart);
+      else put(wholes, points, chart);
     }
     if (tails.size > TAILS_MAX) {
-      for (const charts of tails.values()) for (const chart of charts) put(wholes, chart.points, chart);
+      for (const charts of tails.values()) for (const chart of charts) put(wholes, this.points(chart), chart);
       tails.clear();
     }
     /** @type {(charts: Chart[], found: Map<string, Cut>, take: (known: Held | undefined, one: Cut | null) => Held) => void} */
@@ -387,7 +431,7 @@ export class Charts {
         let all = this.held.get(chart);
         if (!all) this.held.set(chart, all = new Map());
         all.set(source.key, take(all.get(source.key), found.get(chart.metric) ?? null));
-        this.draw(chart);
+        this.fresh.add(chart);
       }
     };
     const metrics = (/** @type {Chart[]} */ charts) => charts.map(({ metric }) => metric);

@@ -95,7 +95,7 @@ class Compare {
     /** @type {import("./live.js").Interest} */
     const interest = { topics: ["run", "rows"], runs };
     this.ears.own(listen(interest, (topic, run) => {
-      if (topic !== "hello") this.stale.add(run);
+      for (const id of topic === "hello" ? runs : [run]) this.stale.add(id);
     }));
     this.ears.own(new Poll((signal) => this.refresh(runs, signal), {
       pause: () => PAUSE, heard: this.page.heard, interest,

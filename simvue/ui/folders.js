@@ -187,9 +187,9 @@ class Folders {
           folder.ttl ? fact("Kept for", `${integer(folder.ttl)} s`) : null)),
       element("div", { class: "card part" }, element("h2", {}, "Tags"), this.tags(folder)),
       element("div", { class: "card part" }, element("h2", {}, "Metadata"), this.metadata(folder)),
-      element("div", { class: "card part" }, element("h2", {}, "Newest runs in this folder"), newest));
-    if (folder.runs) this.newest(folder, newest);
-    else fill(newest, element("li", { class: "total" }, "None lies here itself."));
+      element("div", { class: "card part" }, element("h2", {}, "Newest runs here and below"), newest));
+    if (total) this.newest(folder, newest);
+    else fill(newest, element("li", { class: "total" }, "None yet."));
   }
 
   /**
@@ -292,15 +292,20 @@ class Folders {
    * @param {Element} list
    */
   async newest(folder, list) {
+    const below = folder.path === "/" ? "/" : `${folder.path}/`;
     try {
-      const { data } = await listRuns({
-        filters: [`folder.path == ${folder.path}`], sorting: [{ id: "created", desc: true }], count: RUNS,
+      const pages = await Promise.all([`== ${folder.path}`, `contains ${below}`].map((which) => listRuns({
+        filters: [`folder.path ${which}`], sorting: [{ id: "created", desc: true }], count: RUNS,
         metrics: false, metadata: false, system: false,
-      }, this.page.scope.signal);
-      fill(list, ...data.map((run) => {
+      }, this.page.scope.signal)));
+      // Another folder may have such a path within its own, and the root is below itself.
+      const found = new Map(pages.flatMap(({ data }) => data).filter((run) => `${run.folder}/`.startsWith(below)).map((run) => [run.id, run]));
+      const newest = [...found.values()].sort((a, b) => (a.created ?? "") < (b.created ?? "") ? 1 : -1).slice(0, RUNS);
+      fill(list, ...newest.map((run) => {
         const mark = element("span");
         status(mark, run);
-        return element("li", {}, element("a", { href: runAddress(run.id) }, colourDot(run), " ", element("bdi", {}, run.name)), mark);
+        return element("li", {}, element("a", { href: runAddress(run.id) }, colourDot(run), " ", element("bdi", {}, run.name)),
+          run.folder !== folder.path && element("small", { dir: "auto" }, run.folder.slice(below.length)), mark);
       }));
     } catch (error) {
       if (!this.page.scope.closed) this.page.heard(error);

@@ -6,6 +6,8 @@ const AGES = [["year", 31_557_600], ["month", 2_629_800], ["week", 604_800], ["d
   ["hour", 3_600], ["minute", 60]];
 const CALENDAR = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+/** @type {Intl.NumberFormat[]} by how many places they write; each is made once, for every label of every frame */
+const PLACES = [];
 
 /**
  * Read a timestamp of the wire (UTC, no zone) as milliseconds since the epoch, or null.
@@ -124,9 +126,8 @@ export function ticks(values, step) {
   // As many places as write the step itself: 0.25 takes two, though it is more than a tenth.
   let places = 0;
   while (places < 12 && Math.abs(step - Number(step.toFixed(places))) > step * 1e-6) places++;
-  return values.map((value) => value.toLocaleString("en", {
-    minimumFractionDigits: places, maximumFractionDigits: places,
-  }));
+  const format = PLACES[places] ??= new Intl.NumberFormat("en", { minimumFractionDigits: places, maximumFractionDigits: places });
+  return values.map((value) => format.format(value));
 }
 
 /**

@@ -2,35 +2,44 @@
  * Job: all ranks of an MPI job at a glance: a heat map of one metric over ranks and time, the
  * band over ranks, and which rank is slow or odd.
  *
- * The ranks share one run, or each has a run of its own in the same launch (docs/mpi.md).  All
- * are cut along the wall clock at the same edges, so that a column is one stretch of time.
+ * The ranks share one run, or each has a run of its own in the same launch (docs/mpi.md).  The
+ * server tells of all of them in one answer, cut along the wall clock at the same edges, so that
+ * a column is one stretch of time.
+ *
+ * The query: `metric`, `log` (y), `from` and `to` of a zoom, `full` for the band alone.
  */
 
-import { ask, json, listRuns, metricNames } from "./api.js";
+import { PAGE_MAX, ask, listRuns } from "./api.js";
 import { Chart } from "./chart.js";
 import { hue } from "./colour.js";
 import { leaves } from "./columns.js";
-import { askRange } from "./cuts.js";
 import { element, fill, keep, write } from "./elements.js";
 import { calendar, many, number } from "./format.js";
 import { Hover } from "./hover.js";
+import { onKey } from "./keys.js";
+import { listen } from "./live.js";
+import { decode } from "./msgpack.js";
 import { Poll } from "./poll.js";
-import { ODD, oddness, overRanks, slowest } from "./ranks.js";
+import { ODD, held, oddness, overRanks, slowest } from "./ranks.js";
 import { runAddress } from "./router.js";
 import { groupOf } from "./run.js";
+import { offer } from "./saving.js";
 import { ink, themes } from "./theme.js";
 
 /**
  * @typedef {import("./api.js").Run} Run
- * @typedef {import("./cuts.js").Source} Source
- * @typedef {{ rank: number, run: string, href: string, source: Source }} Rank
+ *
+ * @typedef {object} Rank
+ * @property {number} rank
+ * @property {string} run
+ * @property {number | undefined} within the rank, of a run that several share
+ * @property {string} href
+ * @property {Float64Array} row a value for each column
+ * @property {number} rate steps a second, from the first row to the last; NaN of fewer than two
  */
 
-/** Stretches of time: columns of the map. */
+/** Stretches of time: columns of the map, as many as the server cuts. */
 const COLUMNS = 400;
-
-/** Ranks that are looked at: each costs two small questions. */
-const RANKS_MAX = 1_024;
 
 /** Milliseconds between looks: a job of many ranks is asked for as a whole. */
 const REFRESH = 5_000;
@@ -38,6 +47,9 @@ const REFRESH = 5_000;
 /** Pixels of a rank's row: as many as fit, but no fewer than can be hit. */
 const ROW = { min: 3, max: 22 };
 const HEIGHT = 420;
+
+/** Which way in the map an arrow key leads: ranks, columns. */
+const WAYS = new Map([["ArrowUp", [-1, 0]], ["ArrowDown", [1, 0]], ["ArrowLeft", [0, -1]], ["ArrowRight", [0, 1]]]);
 
 /**
  * @param {import("./app.js").Page} page
@@ -58,105 +70,145 @@ class Job {
     this.page = page;
     /** @type {Run | null} */
     this.run = null;
-    /** @type {Rank[]} */
-    this.ranks = [];
-    /** @type {Float64Array[]} */
-    this.rows = [];
-    /** @type {[number, number]} */
-    this.span = [0, 1];
-    this.metric = "";
     /** @type {string[]} */
     this.names = [];
+    this.query = new URLSearchParams();
+    /** What of the query the server is asked for. */
+    this.asked = "";
+    /** The metric that is shown. */
+    this.metric = "";
+    /** @type {Rank[]} */
+    this.ranks = [];
+    /** @type {[number, number]} */
+    this.span = [0, 1];
+    /** @type {[number, number]} the place of the rank and the column that are pointed at */
+    this.at = [0, 0];
+    /** @type {Map<string, number>} the rank of each run, where each rank has one of its own */
+    this.known = new Map();
+    this.hover = new Hover();
 
     this.choice = element("select", { id: "metric", onchange: () => page.go({ metric: this.choice.value }) });
+    this.log = element("input", { type: "checkbox", onchange: () => this.turnLog() });
+    this.whole = element("button", { type: "button", hidden: true, onclick: () => this.zoom(null, null) }, "Whole range");
     this.total = element("p", { class: "total", role: "status" });
     this.found = element("div", { class: "found", "aria-live": "polite" });
     this.canvas = element("canvas", {
-      role: "img", "aria-label": "Ranks over time",
-      onmousemove: (/** @type {MouseEvent} */ event) => write(this.readout, this.tell(event)),
-      onmouseleave: () => write(this.readout, ""),
+      role: "img", "aria-label": "Ranks over time", tabIndex: 0,
+      onmousemove: (/** @type {MouseEvent} */ event) => this.point(...this.place(event)),
+      onmouseleave: () => this.leave(),
       onclick: (/** @type {MouseEvent} */ event) => {
-        const rank = this.ranks[this.place(event)[0]];
-        if (rank) page.visit(rank.href);
+        this.point(...this.place(event));
+        this.visit();
       },
+      onkeydown: (/** @type {KeyboardEvent} */ event) => this.press(event),
     });
     this.readout = element("output");
     this.low = element("span");
     this.high = element("span");
-    this.bar = element("i");
-    const card = element("article", { class: "card chart", "aria-label": "Over all ranks" });
+    this.card = element("article", { class: "card chart", "aria-label": "Over all ranks" });
     fill(page.target,
-      element("div", { class: "tools" }, element("label", {}, "Metric ", this.choice), this.total),
+      element("div", { class: "tools" }, element("label", {}, "Metric ", this.choice),
+        element("label", {}, this.log, " log"), this.whole, this.total),
       this.found,
       element("section", { class: "card heat", "aria-label": "Heat map" },
-        element("div", { class: "scale" }, this.low, this.bar, this.high),
+        element("div", { class: "scale" }, this.low, element("i"), this.high),
         this.canvas, this.readout),
-      card);
-    this.chart = page.scope.own(new Chart(card, "Over all ranks", { xaxis: "timestamp", log: "", smooth: 0, range: null }, new Hover(), {
-      zoom: () => {}, reset: () => {}, enlarge: () => card.classList.toggle("full"), offer: () => {},
-    }));
-    page.scope.listen(themes, "change", () => this.draw());
+      element("h2", {}, "Mean over all ranks, between the least and the greatest"),
+      this.card);
+    /** @type {Chart | null} */
+    this.chart = null;
+    const { scope } = page;
+    scope.ending(() => this.chart?.close());
+    scope.listen(themes, "change", () => this.draw());
+    scope.listen(this.hover, "move", () => this.chart?.read());
+    onKey(scope, "y", "Turn values logarithmic, or back", () => this.turnLog());
+    onKey(scope, "Escape", "Let go of the place that is pinned, or leave the full screen", () => this.escape());
     /** @type {Poll | null} */
     this.poll = null;
+    this.ears = scope.inner();
   }
 
   /** @param {URLSearchParams} query */
   follow(query) {
-    const wanted = query.get("metric") ?? "";
-    if (wanted === this.metric) return;
-    this.metric = wanted;
-    this.poll?.now();
+    this.query = query;
+    this.log.checked = this.view.log !== "";
+    this.whole.hidden = this.view.range === null;
+    this.card.classList.toggle("full", query.has("full"));
+    const asked = JSON.stringify(["metric", "from", "to"].map((name) => query.get(name)));
+    if (asked !== this.asked) this.poll?.now();
+    else this.draw();
+    this.asked = asked;
   }
 
   /** @param {import("./run.js").Known} known */
-  learn({ run }) {
-    const first = this.run === null;
+  learn({ run, names }) {
+    const first = this.names.length === 0 && names.length > 0;
     this.run = run;
-    if (!first) return;
-    this.poll = this.page.scope.own(new Poll((signal) => this.refresh(run, signal), {
+    this.names = names;
+    keep(this.choice, names, (name) => name, (name) => element("option", { value: name }, name));
+    if (first) this.poll?.now();
+    this.poll ??= this.page.scope.own(new Poll((signal) => this.refresh(signal), {
       pause: () => REFRESH, heard: this.page.heard, interest: { topics: ["rows"], runs: [this.id] },
     }));
   }
 
-  /**
-   * @param {Run} run
-   * @param {AbortSignal} signal
-   */
-  async refresh(run, signal) {
-    const ranks = run.ranks.length > 1 ? shared(run) : await grouped(run, signal);
-    const runs = [...new Set(ranks.map((rank) => rank.run))];
-    this.names = await metricNames(this.id, signal);
-    const metric = this.names.includes(this.metric) ? this.metric : this.names[0];
-    keep(this.choice, this.names, (name) => name, (name) => element("option", { value: name }, name));
-    this.choice.value = metric ?? "";
-    write(this.total, `${many(ranks.length, "rank")}${ranks.length === RANKS_MAX ? ", the first ones" : ""}, ${runs.length === 1 ? "in one run" : "a run each"}`);
-    if (!metric) return;
-    const extent = await json(await ask("/metrics/span", { query: { runs }, signal }));
-    const [start, end] = [extent.min_timestamp, extent.max_timestamp];
-    if (start === undefined) return;
-    const rates = await Promise.all(ranks.map(({ source }) => rate(source, metric, signal)));
-    const rows = await Promise.all(ranks.map(async ({ source }) => {
-      const found = await askRange(source, [metric], { xaxis: "timestamp", points: COLUMNS, start, end }, signal);
-      const row = new Float64Array(COLUMNS).fill(NaN);
-      const cut = found.get(metric);
-      cut?.last.forEach((value, i) => { row[column((cut.x_first[i] + cut.x_last[i]) / 2, start, end)] = value; });
-      return held(row);
-    }));
-    this.ranks = ranks;
-    this.rows = rows;
-    this.span = [start, end];
-    this.judge(metric, rates);
+  /** @returns {import("./chart.js").View} */
+  get view() {
+    const [from, to] = ["from", "to"].map((name) => Number(this.query.get(name) ?? NaN));
+    return {
+      xaxis: "timestamp", smooth: 0, range: from < to ? [from, to] : null,
+      log: (this.query.get("log") ?? "").includes("y") ? "y" : "",
+    };
+  }
+
+  /** @param {AbortSignal} signal */
+  async refresh(signal) {
+    const wanted = this.query.get("metric") ?? "";
+    const metric = this.names.includes(wanted) ? wanted : this.names[0];
+    if (!metric || !this.run) return;
+    const [start, end] = this.view.range ?? [];
+    const group = this.run.ranks.length > 1 ? null : groupOf(this.run);
+    const whose = group === null ? { runs: [this.id] } : { filters: [`metadata.simvue.launch.group == ${group}`] };
+    const answer = await ask("/metrics/ranks", { query: { metric, start, end, ...whose }, signal });
+    const table = decode(await answer.arrayBuffer());
+    /** @type {string[]} */
+    const runs = table.ranks.map((/** @type {{ run: string }} */ one) => one.run);
+    if (whose.filters && runs.some((run) => !this.known.has(run))) await this.meet(whose.filters, runs, signal);
+    this.metric = metric;
+    this.ranks = table.ranks.map((/** @type {any} */ one) => ({
+      run: one.run, rank: this.known.get(one.run) ?? one.rank, within: one.rank ?? undefined,
+      href: runAddress(one.run, group === null ? { rank: String(one.rank) } : {}),
+      row: held(new Float64Array(one.values.slice().buffer)),
+      rate: one.seconds > 0 ? one.steps / one.seconds : NaN,
+    })).sort((/** @type {Rank} */ a, /** @type {Rank} */ b) => a.rank - b.rank);
+    this.span = [table.start ?? 0, table.end ?? 1];
+    this.choice.value = metric;
+    write(this.total, `${many(this.ranks.length, "rank")}${this.ranks.length === PAGE_MAX ? ", the first ones" : ""}, ${group === null ? "in one run" : "a run each"}`);
+    this.judge();
     this.draw();
-    this.band(metric);
   }
 
   /**
-   * Name the rank that is slow and those that are odd.
+   * Learn which rank each of *runs* is, and hear of them from now on.
    *
-   * @param {string} metric
-   * @param {number[]} rates
+   * @param {string[]} filters that they meet
+   * @param {string[]} runs
+   * @param {AbortSignal} signal
    */
-  judge(metric, rates) {
+  async meet(filters, runs, signal) {
+    const { data } = await listRuns({ filters, count: PAGE_MAX, metrics: false, system: false }, signal);
+    for (const { id, metadata } of data) {
+      this.known.set(id, Number(new Map(leaves(metadata)).get("simvue.launch.rank")));
+    }
+    this.ears.close();
+    this.ears = this.page.scope.inner();
+    this.ears.own(listen({ topics: ["rows"], runs }, () => this.poll?.news()));
+  }
+
+  /** Name the rank that is slow and those that are odd. */
+  judge() {
+    const { metric } = this;
+    const rates = this.ranks.map(({ rate }) => rate);
     const link = (/** @type {number} */ place) => element("a", { href: this.ranks[place].href }, `rank ${this.ranks[place].rank}`);
     const slow = slowest(rates);
     const scores = oddness(this.rows, COLUMNS);
@@ -172,9 +224,14 @@ class Job {
         ])));
   }
 
+  get rows() {
+    return this.ranks.map(({ row }) => row);
+  }
+
   draw() {
     const { rows, canvas } = this;
     if (rows.length === 0) return;
+    const scaled = this.view.log ? Math.log : Number;
     const height = Math.max(ROW.min, Math.min(ROW.max, Math.floor(HEIGHT / rows.length)));
     canvas.width = COLUMNS;
     canvas.height = rows.length;
@@ -183,30 +240,45 @@ class Job {
     let [least, most] = [Infinity, -Infinity];
     for (const row of rows) {
       for (const value of row) {
+        if (!Number.isFinite(scaled(value))) continue;
         if (value < least) least = value;
         if (value > most) most = value;
       }
     }
+    const [low, high] = [least, most].map(scaled);
+    // Those of the scale in run.css.
     const colours = [ink("--sunk"), ink("--hue-0"), ink("--hue-4")].map(parts);
     const image = ctx.createImageData(COLUMNS, rows.length);
     rows.forEach((row, y) => row.forEach((value, x) => {
       if (!Number.isFinite(value)) return;
-      const share = most > least ? (value - least) / (most - least) : 0.5;
+      // On a logarithmic scale what is not positive is as pale as the least.
+      const share = high > low ? Math.max(0, (scaled(value) - low) / (high - low)) || 0 : 0.5;
       image.data.set([...between(colours, share), 255], 4 * (y * COLUMNS + x));
     }));
     ctx.putImageData(image, 0, 0);
-    this.bar.style.background = "linear-gradient(to right, var(--sunk), var(--hue-0), var(--hue-4))";
     write(this.low, Number.isFinite(least) ? number(least) : "");
     write(this.high, Number.isFinite(most) ? number(most) : "");
-    canvas.setAttribute("aria-label", `${this.choice.value} of ${many(rows.length, "rank")} over time, from ${number(least)} to ${number(most)}`);
+    canvas.setAttribute("aria-label", `${this.metric} of ${many(rows.length, "rank")} over time, from ${number(least)} to ${number(most)}`);
+    if (this.readout.textContent) this.point(...this.at);
+    this.band();
   }
 
-  /** @param {string} metric */
-  band(metric) {
+  /** Draw the least, the mean and the greatest over all ranks. */
+  band() {
+    const { metric, view, card } = this;
     const [start, end] = this.span;
     const { low, mean, high } = overRanks(this.rows, COLUMNS);
     const x = Float64Array.from(mean, (_, i) => start + (i + 0.5) * (end - start) / COLUMNS);
     const seen = mean.filter(Number.isFinite);
+    if (this.chart?.metric !== metric) {
+      this.chart?.close();
+      this.chart = new Chart(card, metric, view, this.hover, {
+        zoom: (from, to) => this.zoom(String(from), String(to)),
+        reset: () => this.zoom(null, null),
+        enlarge: () => this.enlarge(!this.query.has("full")),
+        offer: (chart, at) => offer(chart, at, { sources: this.sources, heard: this.page.heard }),
+      });
+    }
     this.chart.show([{
       key: this.id, name: metric, colour: () => hue(this.id), dash: [],
       trace: {
@@ -214,105 +286,92 @@ class Job {
         rows: seen.length, last: seen[seen.length - 1] ?? NaN,
         least: Math.min(...low.filter(Number.isFinite)), most: Math.max(...high.filter(Number.isFinite)),
       },
-    }], this.chart.view);
+    }], view);
   }
+
+  /** The ranks as what a file is made of. */
+  get sources() {
+    return this.ranks.map(({ run, rank, within }) => ({
+      key: `${run} ${rank}`, run, rank: within, name: `rank ${rank}`, colour: () => hue(run), dash: [],
+    }));
+  }
+
+  /**
+   * @param {string | null} from
+   * @param {string | null} to
+   */
+  zoom(from, to) {
+    this.page.go({ from, to });
+  }
+
+  /** @param {boolean} full */
+  enlarge(full) {
+    this.page.go({ full: full ? this.metric : null });
+  }
+
+  escape() {
+    if (this.hover.x !== null) this.hover.free();
+    else if (this.query.has("full")) this.enlarge(false);
+  }
+
+  turnLog() {
+    this.page.go({ log: this.view.log ? null : "y" });
+  }
+
+  // ---- What is pointed at -------------------------------------------------------------------
 
   /**
    * The place of a rank and the column that the mouse is at.
    *
    * @param {MouseEvent} event
+   * @returns {[number, number]}
    */
   place(event) {
     const box = this.canvas.getBoundingClientRect();
     return [
-      Math.min(this.rows.length - 1, Math.floor((event.clientY - box.top) / box.height * this.rows.length)),
-      Math.min(COLUMNS - 1, Math.floor((event.clientX - box.left) / box.width * COLUMNS)),
+      Math.floor((event.clientY - box.top) / box.height * this.ranks.length),
+      Math.floor((event.clientX - box.left) / box.width * COLUMNS),
     ];
   }
 
-  /** @param {MouseEvent} event */
-  tell(event) {
-    const [rank, at] = this.place(event);
-    const value = this.rows[rank]?.[at];
-    if (value === undefined) return "";
+  /**
+   * Say what *rank* has in *column*, both as near as there are any.
+   *
+   * @param {number} rank a place in the map
+   * @param {number} column
+   */
+  point(rank, column) {
+    this.at = [
+      Math.max(0, Math.min(this.ranks.length - 1, rank)), Math.max(0, Math.min(COLUMNS - 1, column)),
+    ];
+    const found = this.ranks[this.at[0]];
+    if (!found) return;
     const [start, end] = this.span;
-    const when = calendar((start + (at + 0.5) * (end - start) / COLUMNS) * 1000);
-    return `rank ${this.ranks[rank].rank}: ${Number.isNaN(value) ? "nothing" : number(value)} at ${when}`;
+    const value = found.row[this.at[1]];
+    const when = start + (this.at[1] + 0.5) * (end - start) / COLUMNS;
+    write(this.readout, `rank ${found.rank}: ${Number.isNaN(value) ? "nothing" : number(value)} at ${calendar(when * 1000)}`);
+    this.hover.move(this, when, null);
   }
-}
 
-/**
- * The ranks that share *run*.
- *
- * @param {Run} run
- * @returns {Rank[]}
- */
-function shared(run) {
-  return run.ranks.slice(0, RANKS_MAX).map((rank) => ({
-    rank, run: run.id, href: runAddress(run.id, { rank: String(rank) }), source: source(run.id, rank, rank),
-  }));
-}
+  leave() {
+    write(this.readout, "");
+    this.hover.leave();
+  }
 
-/**
- * The ranks that have runs of their own in the launch of *run*.
- *
- * @param {Run} run
- * @param {AbortSignal} signal
- * @returns {Promise<Rank[]>}
- */
-async function grouped(run, signal) {
-  const { data } = await listRuns({
-    filters: [`metadata.simvue.launch.group == ${groupOf(run)}`], count: RANKS_MAX, metrics: false, system: false,
-  }, signal);
-  return data.map(({ id, metadata }) => {
-    const rank = Number(new Map(leaves(metadata)).get("simvue.launch.rank"));
-    return { rank, run: id, href: runAddress(id), source: source(id, rank) };
-  }).sort((a, b) => a.rank - b.rank);
-}
+  /** Go to the rank that is pointed at. */
+  visit() {
+    const rank = this.ranks[this.at[0]];
+    if (rank) this.page.visit(rank.href);
+  }
 
-/**
- * @param {string} run
- * @param {number} rank
- * @param {number} [within] the rank, of a run that several share
- * @returns {Source}
- */
-function source(run, rank, within) {
-  return { key: `${run} ${rank}`, run, rank: within, name: `rank ${rank}`, colour: () => hue(run), dash: [] };
-}
-
-/**
- * Steps a second, from the first row to the last; NaN of fewer than two.
- *
- * @param {Source} from
- * @param {string} metric
- * @param {AbortSignal} signal
- */
-async function rate(from, metric, signal) {
-  const ends = await Promise.all(["step", "timestamp"].map(async (xaxis) => {
-    const cut = (await askRange(from, [metric], { xaxis, points: 1 }, signal)).get(metric);
-    return cut?.count.length ? cut.x_last[0] - cut.x_first[0] : NaN;
-  }));
-  return ends[1] > 0 ? ends[0] / ends[1] : NaN;
-}
-
-/**
- * @param {number} x
- * @param {number} start
- * @param {number} end
- */
-function column(x, start, end) {
-  return Math.min(COLUMNS - 1, Math.max(0, Math.floor((x - start) / (end - start || 1) * COLUMNS)));
-}
-
-/**
- * Fill what lies between two values with the earlier one: a rank that logs seldom has no gaps.
- *
- * @param {Float64Array} row
- */
-function held(row) {
-  const last = row.reduce((found, value, i) => (Number.isFinite(value) ? i : found), -1);
-  for (let i = 1; i < last; i++) if (Number.isNaN(row[i])) row[i] = row[i - 1];
-  return row;
+  /** @param {KeyboardEvent} event */
+  press(event) {
+    const way = WAYS.get(event.key);
+    if (way) this.point(this.at[0] + way[0], this.at[1] + way[1]);
+    else if (event.key === "Enter") this.visit();
+    else return;
+    event.preventDefault();
+  }
 }
 
 /** @param {string} colour `#rrggbb` */

@@ -2,7 +2,6 @@
 
 import { listRuns, metricNames } from "./api.js";
 import { USUAL, leaves } from "./columns.js";
-import { pickColumns } from "./picker.js";
 
 /** @typedef {import("./picker.js").Choice} Choice */
 
@@ -43,7 +42,8 @@ export class Layout {
    *
    * @param {import("./source.js").Source} source whose first runs say what there is to choose from
    */
-  pick(source) {
+  async pick(source) {
+    const { pickColumns } = await import("./picker.js");
     pickColumns(this.choice, () => offer(source), (choice) => this.wear(choice), () => {
       localStorage.removeItem(KEPT);
       this.change(null);

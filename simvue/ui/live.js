@@ -17,8 +17,11 @@
 /** Ids named in the stream's address, 23 letters each; beyond it all runs are heard of. */
 const NAMED_MAX = 100;
 
-/** Milliseconds that interests are collected before the stream is opened for them. */
-const SETTLE = 50;
+/**
+ * Milliseconds that interests are collected before the stream is opened for them: a page that is
+ * being opened comes to all of its own, since each opening has everybody ask anew.
+ */
+const SETTLE = 250;
 
 /** @type {Map<object, {interest: Interest, heard: Heard}>} */
 const listeners = new Map();

@@ -6,6 +6,7 @@
  */
 
 import { colourDot, status } from "./badge.js";
+import { openDialog } from "./dialog.js";
 import { element, keep } from "./elements.js";
 import { number } from "./format.js";
 import { runAddress } from "./router.js";
@@ -22,6 +23,9 @@ const KEYS = { wide: 280, narrow: 140 };
 
 /** Rows and columns drawn beyond the edges of the screen. */
 const MARGIN = 3;
+
+/** Lines of a text that are held against another's: a million pairs, some milliseconds. */
+const LINES_MAX = 1_000;
 
 export class Matrix {
   /**
@@ -140,7 +144,13 @@ export class Matrix {
         cell.append(element("small", {}, change));
         cell.title += ` (${change})`;
       }
-      cell.classList.toggle("same", fact.exact(run) === fact.exact(this.base));
+      const [before, after] = [this.base, run].map(fact.exact);
+      cell.classList.toggle("same", before === after);
+      if (before !== after && before.includes("\n") && after.includes("\n")) {
+        cell.prepend(element("button", {
+          type: "button", onclick: () => openDialog(fact.id, element("pre", { class: "diff", tabIndex: 0 }, ...linesOf(before, after))),
+        }, "Diff"), " ");
+      }
     }
     return cell;
   }
@@ -159,6 +169,37 @@ function delta(base, value, unit = "") {
   const sign = away > 0 ? "+" : "";
   const share = (away / Math.abs(base)) * 100;
   return `${sign}${number(Number(away.toPrecision(3)))}${unit}${base === 0 ? "" : ` · ${sign}${Number(share.toPrecision(3))} %`}`;
+}
+
+/**
+ * The lines of two texts, each once where both have it: the longest common sequence stays.
+ *
+ * @param {string} before
+ * @param {string} after
+ */
+export function linesOf(before, after) {
+  const [old, now] = [before, after].map((text) => text.split("\n", LINES_MAX));
+  // How many lines the rests of both have in common, by where these begin.
+  const common = [...old, ""].map(() => new Uint16Array(now.length + 1));
+  for (let i = old.length; i--;) {
+    for (let j = now.length; j--;) {
+      common[i][j] = old[i] === now[j] ? common[i + 1][j + 1] + 1 : Math.max(common[i + 1][j], common[i][j + 1]);
+    }
+  }
+  const found = [];
+  let [i, j] = [0, 0];
+  while (i < old.length || j < now.length) {
+    if (old[i] === now[j]) {
+      found.push(`  ${old[i++]}\n`);
+      j++;
+    } else if (j === now.length || (i < old.length && common[i + 1][j] >= common[i][j + 1])) {
+      found.push(element("del", {}, `- ${old[i++]}\n`));
+    } else {
+      found.push(element("ins", {}, `+ ${now[j++]}\n`));
+    }
+  }
+  if (old.length + now.length >= LINES_MAX) found.push(`\nOf each at most ${LINES_MAX} lines.`);
+  return found;
 }
 
 /**

@@ -4,11 +4,11 @@
  */
 
 import { getRuns, metricNames } from "./api.js";
+import { live } from "./badge.js";
 import { Charts } from "./charts.js";
 import { dash, hue } from "./colour.js";
 import { Poll } from "./poll.js";
 import { ids } from "./router.js";
-import { live } from "./run.js";
 
 /** Milliseconds between looks at which runs and metrics there are. */
 const REFRESH = 2_000;

@@ -1,11 +1,11 @@
 /* Overview: what a run said about itself: how it ended, its command, its code, its machine, every leaf of its metadata. */
 
 import { listEvents, processes, updateRun } from "./api.js";
+import { live } from "./badge.js";
 import { leaves } from "./columns.js";
 import { ask } from "./dialog.js";
 import { element, fill, keep, write } from "./elements.js";
 import { calendar, integer, moment } from "./format.js";
-import { live } from "./run.js";
 
 /** @typedef {import("./api.js").Run} Run */
 

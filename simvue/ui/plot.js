@@ -25,6 +25,13 @@ const DOTS_GAP = 14;
 /** What is left of a line that is not the one pointed at, and of a raw line behind a smooth one. */
 const FAINT = 0.22;
 
+/**
+ * CSS pixels of a line: the one that stands out, one of few, one of more than FEW; these hide
+ * less of each other when they are thin, and a line of one pixel costs a fifth of one of 1.5.
+ */
+const WIDTH = { set: 2.5, few: 1.5, many: 1 };
+const FEW = 8;
+
 /** How strongly a band is filled; where many lie over each other, less. */
 const BAND = { one: 0.22, many: 0.1 };
 
@@ -68,14 +75,15 @@ export function drawLines(u, lines, { unit, smooth, set }) {
   ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
   ctx.clip();
   ctx.lineJoin = "round";
+  const usual = lines.length > FEW ? WIDTH.many : WIDTH.few;
   // The one that stands out is drawn over the others.
   const ordered = known ? [...lines].sort((a, b) => Number(a.key === set) - Number(b.key === set)) : lines;
   for (const line of ordered) {
     const alpha = known && line.key !== set ? FAINT : 1;
     const { trace } = line;
     ctx.strokeStyle = ctx.fillStyle = line.colour();
-    if (trace.banded) band(ctx, trace, x, y, alpha * (lines.length > 1 ? BAND.many : BAND.one));
-    const width = (line.key === set && lines.length > 1 ? 2.5 : 1.5) * devicePixelRatio;
+    if (trace.banded && standsOut(trace, y)) band(ctx, trace, x, y, alpha * (lines.length > 1 ? BAND.many : BAND.one));
+    const width = (line.key === set && lines.length > 1 ? WIDTH.set : usual) * devicePixelRatio;
     if (smooth > 0) {
       stroke(ctx, trace, trace.line, x, y, { width, dash: [], alpha: alpha * FAINT });
       const length = (u.scales.x.max ?? 1) - (u.scales.x.min ?? 0);
@@ -125,6 +133,26 @@ function stroke(ctx, { x: column }, values, x, y, { width, dash, alpha }) {
   ctx.setLineDash([]);
   ctx.fill(dots);
   ctx.globalAlpha = 1;
+}
+
+/**
+ * Tell whether a band is seen: whether a bucket reaches further than half a line's width beyond
+ * the two points that the line joins there.  To fill a band costs as much as a line.
+ *
+ * @param {import("./series.js").Trace} trace
+ * @param {(value: number) => number} y
+ */
+function standsOut({ line, low, high }, y) {
+  const near = WIDTH.few / 2 * devicePixelRatio;
+  for (let i = 0; i < line.length; i++) {
+    // The first bucket has two points, its first row and its last.
+    const beside = line[i > 0 ? i - 1 : 1];
+    const other = Number.isFinite(beside) ? beside : line[i];
+    const [least, most] = other < line[i] ? [other, line[i]] : [line[i], other];
+    // A gap in the line hides nothing, and no comparison with it holds.
+    if (!(y(low[i]) - y(least) <= near && y(most) - y(high[i]) <= near)) return true;
+  }
+  return false;
 }
 
 /**

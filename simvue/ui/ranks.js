@@ -28,6 +28,17 @@ export function median(values) {
 }
 
 /**
+ * Fill what lies between two values with the earlier one: a rank that logs seldom has no gaps.
+ *
+ * @param {Float64Array} row
+ */
+export function held(row) {
+  const last = row.reduce((found, value, i) => (Number.isFinite(value) ? i : found), -1);
+  for (let i = 1; i < last; i++) if (Number.isNaN(row[i])) row[i] = row[i - 1];
+  return row;
+}
+
+/**
  * Least, mean and greatest over the ranks, for each column.
  *
  * @param {Float64Array[]} rows

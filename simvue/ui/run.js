@@ -5,7 +5,7 @@
  */
 
 import { abortRun, getRun, listTags, metricNames } from "./api.js";
-import { colourDot, since, span, status, tags } from "./badge.js";
+import { colourDot, live, since, span, status, tags } from "./badge.js";
 import { Charts } from "./charts.js";
 import { dash, hue } from "./colour.js";
 import { leaves } from "./columns.js";
@@ -51,15 +51,6 @@ const TABS = [
 
 /** What is shown where the address says nothing. */
 const FIRST = "metrics";
-
-/**
- * Tell whether more is to be expected of a run: a lost one may come back.
- *
- * @param {Pick<Run, "status">} run
- */
-export function live(run) {
-  return run.status === "running" || run.status === "created" || run.status === "lost";
-}
 
 /**
  * The launch that a run is one rank of, where each rank has a run of its own.

@@ -7,10 +7,8 @@
  */
 
 import { PAGE_MAX, Refused, listTags } from "./api.js";
-import { deleteRuns, moveRuns, tagRuns } from "./bulk.js";
 import { PLAIN, column, leaves, needs } from "./columns.js";
 import { connect, connectSteps } from "./connect.js";
-import { csv, download } from "./csv.js";
 import { element, fill, write } from "./elements.js";
 import { Filters } from "./filters.js";
 import { integer, many } from "./format.js";
@@ -94,7 +92,7 @@ class Runs {
     fill(page.target,
       element("div", { class: "head" }, element("h1", {}, "Runs"), this.total, this.find, this.regex,
         element("label", { class: "group-by" }, "Group by ", this.group, keys),
-        act("Columns", () => this.layout.pick(this.source)), act("CSV", () => this.save()), act("Connect a simulation", connect)),
+        act("Columns", () => this.layout.pick(this.source).catch(page.heard)), act("CSV", () => this.save()), act("Connect a simulation", connect)),
       this.filters.element,
       this.bar,
       element("div", { class: "board" }, this.tree.element, this.table.element, this.empty, this.slot));
@@ -136,8 +134,8 @@ class Runs {
       if (other) this.table.element.scrollTop = 0;
       this.listen(wanted.needs.metrics);
     }
-    this.draw();
     this.followCharts().catch(this.page.heard);
+    this.draw();
   }
 
   /**
@@ -225,15 +223,17 @@ class Runs {
     if (!runs.length) return;
     const act = (/** @type {string} */ text, /** @type {() => void} */ onclick) => element("button", { type: "button", onclick }, text);
     const done = () => this.poll?.now();
+    /** @type {(does: (bulk: typeof import("./bulk.js")) => void) => void} */
+    const bulk = (does) => { import("./bulk.js").then(does).catch(this.page.heard); };
     const key = runs.join();
     if (this.bar.dataset.runs === key) return;
     this.bar.dataset.runs = key;
     fill(this.bar,
       element("strong", {}, `${many(runs.length, "run")} ticked${runs.length === TICKED_MAX ? ", as many as an address holds" : ""}`),
       element("a", { class: "button", href: address("/dashboard/compare", { runs: idsMember(runs) }) }, "Compare"),
-      act("Tag", () => tagRuns(runs, done)),
-      act("Move", () => moveRuns(runs, done)),
-      act("Delete", () => deleteRuns(runs, () => { this.ticks.clear(); done(); })),
+      act("Tag", () => bulk(({ tagRuns }) => tagRuns(runs, done))),
+      act("Move", () => bulk(({ moveRuns }) => moveRuns(runs, done))),
+      act("Delete", () => bulk(({ deleteRuns }) => deleteRuns(runs, () => { this.ticks.clear(); done(); }))),
       act("Clear", () => this.ticks.clear()));
   }
 
@@ -307,6 +307,7 @@ class Runs {
     const columns = [...(this.table.columns.some(({ id }) => id === "id") ? [] : [column("id")]), ...this.table.columns]
       .flatMap((known) => known ?? []);
     try {
+      const { csv, download } = await import("./csv.js");
       const runs = await this.source.runs(CSV_MAX, this.page.scope.signal);
       const rows = [columns.map(({ id, title }) => (PLAIN.includes(id) ? title : id)),
         ...runs.map((run) => columns.map((known) => known.text(run)))];

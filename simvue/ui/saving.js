@@ -51,7 +51,8 @@ function linkTo({ metric }) {
 
 /** @param {Chart} chart */
 function savePicture(chart) {
-  const drawn = chart.plotter.ctx.canvas;
+  const drawn = chart.plotter?.ctx.canvas;
+  if (!drawn) return;
   const scale = devicePixelRatio;
   const names = chart.lines.length > 1 ? chart.lines : [];
   const above = TEXT * 2 * scale;

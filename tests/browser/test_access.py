@@ -14,6 +14,8 @@ from playwright.sync_api import expect
 from simvue.server.pages import CSP
 
 MARKUP = "<img src=x onerror=\"document.title='owned'\"><svg onload=alert(1)>"
+# Metrics have no quotes in their names.
+METRIC = "<svg onload=alert>"
 BACKWARDS = "\u202ekcab ot tnorf"
 HUGE = "long" * 250
 # A path with a slash is a folder in a folder.
@@ -49,7 +51,19 @@ def made(server: Server) -> dict[str, str]:
         {"description": MARKUP, "metadata": {MARKUP: BACKWARDS}, "tags": [MARKUP]},
     )
     server.post("/tokens", {"name": MARKUP})
-    return {"run": runs[0], "runs": ",".join(runs)}
+    return {"run": runs[0], "runs": ",".join(runs), "job": job(server)}
+
+
+def job(server: Server) -> str:
+    """A run of four ranks that log a metric with such a name."""
+    run = server.new_run(name=BACKWARDS, folder=FOLDER)
+    row = {"time": 0.0, "timestamp": "2026-01-01T00:00:00.000000"}
+    for rank in range(4):
+        writer = f"W{rank}".ljust(22, "x")
+        server.put(f"/runs/{run}", {"writers": {writer: {"kind": "metrics", "rank": rank}}})
+        values = [{**row, "step": i, "values": {METRIC: i * rank}} for i in range(9)]
+        server.send_rows(run, values, writer)
+    return run
 
 
 # What each view is, and what shows that it stands.
@@ -57,6 +71,7 @@ VIEWS = {
     "runs": ("/dashboard/runs", ".runs .name"),
     "run": ("/dashboard/runs/run/{run}", ".plot"),
     "overview": ("/dashboard/runs/run/{run}?tab=overview", ".facts dd"),
+    "job": ("/dashboard/runs/run/{job}?tab=job", ".oddest"),
     "events": ("/dashboard/runs/run/{run}?tab=events", ".events li"),
     "artifacts": ("/dashboard/runs/run/{run}?tab=artifacts", "[role=tabpanel]"),
     "run's alerts": ("/dashboard/runs/run/{run}?tab=alerts", "[role=tabpanel]"),

@@ -10,12 +10,32 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 from fix_browser import Browser
 from fix_server import Server
 from playwright.sync_api import expect
 from test_page import rows
 
 MANY = 300
+
+# Pixels of height, around a part of the plot's width, that bear the colour of a line or a band.
+INK = """
+(part) => {
+  const over = document.querySelector(".u-over");
+  const canvas = document.querySelector(".plot canvas");
+  const scale = devicePixelRatio;
+  const left = (over.offsetLeft + part * over.clientWidth - 2) * scale;
+  const [top, height] = [over.offsetTop * scale, over.clientHeight * scale];
+  const { data, width } = canvas.getContext("2d").getImageData(left, top, 5 * scale, height);
+  const inked = new Set();
+  for (let at = 0; at < data.length; at += 4) {
+    const [red, green, blue, alpha] = data.subarray(at, at + 4);
+    const grey = Math.max(red, green, blue) - Math.min(red, green, blue) < 30;
+    if (alpha > 30 && !grey) inked.add(Math.floor(at / 4 / width));
+  }
+  return inked.size / scale;
+}
+"""
 
 
 def asked_metrics(browser: Browser) -> set[str]:
@@ -260,6 +280,38 @@ def test_ticked_runs_are_drawn_over_each_other_and_the_nearest_is_named(
 
     browser.open(f"/dashboard/runs?runs={','.join(runs)}&hide={runs[2]}")
     browser.see_label("level", "2 runs, 200 rows")
+
+
+def test_many_runs_over_each_other_share_the_buckets_of_a_chart(
+    server: Server, browser: Browser
+) -> None:
+    runs = [server.new_run(name=f"run {k}", status="completed") for k in range(24)]
+    for run in runs:
+        server.send_rows(run, rows(0, 300, a=float, b=float))
+    browser.open(f"/dashboard/runs?runs={','.join(runs)}")
+    browser.see_label("a", "24 runs, 7,200 rows")
+    asked = [urlsplit(url) for url in browser.asked("/series?")]
+    # One question a run, for all of its metrics: the server answers six at a time.
+    assert sorted(url.path for url in asked) == sorted(f"/api/runs/{run}/series" for run in runs)
+    (buckets,) = {int(parse_qs(url.query)["max_points"][0]) for url in asked}
+    box = browser.plot("a").locator(".u-over").bounding_box()
+    assert box is not None
+    # A bucket for two pixels; the width is rounded up.
+    assert box["width"] <= 2 * buckets <= box["width"] + 32
+
+
+@pytest.mark.parametrize(("spike", "seen"), [(900.0, True), (500.0, False)])
+def test_a_band_is_filled_where_it_reaches_beyond_the_line(
+    server: Server, browser: Browser, spike: float, seen: bool
+) -> None:
+    # Some thirty rows a bucket, all between the two that the line joins, but for the spike.
+    run = server.new_run(status="completed")
+    server.send_rows(run, rows(0, 10_000, a=lambda i: spike if i == 5_001 else i / 10))
+    browser.open_run(run, "?metric=^a$&re=1")
+    browser.see_label("a", "10,000 rows")
+    # Of the column in which the spike lies, how much is not ground, in CSS pixels.
+    inked = browser.page.evaluate(INK, 0.5)
+    assert (inked > 20) == seen, f"{inked} pixels of 200 are inked"
 
 
 def test_rows_of_one_rank_can_be_seen_alone(server: Server, browser: Browser) -> None:

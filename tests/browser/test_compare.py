@@ -109,6 +109,23 @@ def test_two_hundred_runs_are_compared_with_few_elements(server: Server, browser
     assert abs(key["x"] - board["x"]) <= 1
 
 
+def test_the_keyboard_walks_the_comparison(server: Server, browser: Browser) -> None:
+    keys = {f"key-{key:03d}": key for key in range(100)}
+    runs = [server.new_run(name=f"walked-{place}", metadata=keys) for place in range(2)]
+    browser.open(address(runs))
+    expect(line(browser, "metadata.key-001")).to_be_visible()
+    browser.page.keyboard.press("/")
+    expect(browser.page.get_by_label("Find keys")).to_be_focused()
+    browser.page.keyboard.press("Escape")
+    browser.find(".matrix").focus()
+    browser.page.keyboard.press("End")
+    expect(line(browser, "metadata.key-099")).to_be_visible()
+    name = browser.find(".matrix thead .name").nth(1)
+    name.focus()
+    browser.page.keyboard.press("Enter")
+    expect(browser.page).to_have_url(re.compile(f"/runs/run/{runs[1]}$"))
+
+
 def test_what_is_compared_is_saved_as_csv_with_every_digit(
     server: Server, browser: Browser
 ) -> None:
@@ -163,6 +180,58 @@ def test_brushing_an_axis_chooses_the_runs_that_pass(server: Server, browser: Br
     browser.page.get_by_role("button", name="Keep the chosen runs only").click()
     expect(browser.find(".plane polyline")).to_have_count(1)
     assert f"runs={runs[2]}&" in f"{browser.page.url}&"
+
+
+def test_long_texts_that_differ_are_shown_line_by_line(server: Server, browser: Browser) -> None:
+    texts = ["mesh 16\nsolver <b>gmres</b>\nsteps 10", "mesh 16\nsolver cg\nsteps 10\nend"]
+    runs = [
+        server.new_run(name=f"text-{place}", metadata={"deck": text, "line": text.splitlines()[1]})
+        for place, text in enumerate(texts)
+    ]
+    browser.open(address(runs, f"&base={runs[0]}"))
+    # The baseline has nothing to be held against, and one line needs no help.
+    expect(line(browser, "metadata.deck").get_by_role("button", name="Diff")).to_have_count(1)
+    expect(line(browser, "metadata.line").get_by_role("button")).to_have_count(0)
+    line(browser, "metadata.deck").get_by_role("button", name="Diff").click()
+    dialog = browser.find("dialog .diff")
+    assert (dialog.text_content() or "").splitlines() == [
+        "  mesh 16",
+        "- solver <b>gmres</b>",
+        "+ solver cg",
+        "  steps 10",
+        "+ end",
+    ]
+    expect(dialog.locator("del")).to_have_text(["- solver <b>gmres</b>"])
+    expect(dialog.locator("ins")).to_have_text(["+ solver cg", "+ end"])
+    for theme in ("light", "dark"):
+        browser.page.emulate_media(color_scheme=theme)
+        expect(browser.find("html")).to_have_attribute("data-theme", theme)
+        assert browser.barriers() == []
+
+
+def test_texts_of_any_length_are_told_apart_in_bounded_time(browser: Browser) -> None:
+    """The lines of both, in order; of a long text its first thousand lines."""
+    body = """
+    const found = it.linesOf(...rest);
+    const kept = found.filter((one) => typeof one === "string").length;
+    return [kept, found.filter((one) => one.tagName === "DEL").length, found.length];
+    """
+    assert browser.run_module("matrix.js", body, "a\nb\nc", "a\nc") == [2, 1, 3]
+    assert browser.run_module("matrix.js", body, "", "a") == [0, 1, 2]
+    long = "\n".join(str(i) for i in range(5_000))
+    # Its first thousand lines, none of them changed, and that there are more.
+    assert browser.run_module("matrix.js", body, long, long) == [1_001, 0, 1_001]
+
+
+def test_the_charts_of_all_runs_lie_over_each_other(server: Server, browser: Browser) -> None:
+    runs = new_runs(server)
+    browser.open(address(runs))
+    browser.page.get_by_role("link", name="Charts").click()
+    expect(browser.page).to_have_url(re.compile("show=charts"))
+    browser.see_label("loss", "3 runs", "least 1.6", "greatest 12.8")
+    # What the charts can do is in the address here too.
+    browser.page.keyboard.press("y")
+    expect(browser.page).to_have_url(re.compile("log=y"))
 
 
 def test_a_run_that_goes_on_is_followed(server: Server, browser: Browser) -> None:

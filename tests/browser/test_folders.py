@@ -16,13 +16,20 @@ def folder_at(server: Server, path: str) -> dict[str, object]:
 
 
 def test_a_folder_counts_the_runs_in_it_and_below(server: Server, browser: Browser) -> None:
-    for place in ("/counted", "/counted/a", "/counted/a", "/counted/b/c"):
+    # The last two lie in folders that only look as if they were below.
+    places = ("/counted", "/counted/a", "/counted/a", "/counted/b/c", "/countedx", "/x/counted/a")
+    for place in places:
         server.new_run(name=f"in {place}", folder=place)
     browser.open("/dashboard/folders?path=/counted")
     here = browser.find(".folders [aria-current]")
     expect(here.locator("small")).to_have_text("4")
     expect(browser.find(".details")).to_contain_text("4 runs, 1 here and the rest below")
-    expect(browser.find(".details .plainlist a")).to_contain_text(["in /counted"])
+    newest = browser.find(".details .plainlist li")
+    expect(newest.locator("a")).to_have_text(
+        [" in /counted/b/c", " in /counted/a", " in /counted/a", " in /counted"]
+    )
+    # Where each lies, seen from here.
+    expect(newest.locator("small")).to_have_text(["b/c", "a", "a"])
     browser.page.get_by_label("Open /counted", exact=True).click()
     browser.find(".folders a[title='/counted/a']").click()
     expect(browser.page).to_have_url(re.compile("path=/counted/a|path=%2Fcounted%2Fa"))

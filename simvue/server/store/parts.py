@@ -57,9 +57,12 @@ def of_shape(
     yield from bodies(connection, shape, metrics)
 
 
-def bodies(connection: Connection, shape: int, metrics: Sequence[int]) -> Iterator[list[Part]]:
-    """Yield the rows of *shape* that are not folded, as of_shape does."""
-    for body in connection.execute(f"{_BODIES} ORDER BY writer, first", (shape,)):
+def bodies(
+    connection: Connection, shape: int, metrics: Sequence[int], rank: int | None = None
+) -> Iterator[list[Part]]:
+    """Yield the rows of *shape*, or of one *rank* there, that are not folded, as of_shape does."""
+    ours, which = ("", ()) if rank is None else (" AND coalesce(rank, -1) = ?", (rank,))
+    for body in connection.execute(f"{_BODIES}{ours} ORDER BY writer, first", (shape, *which)):
         yield of_body(body, metrics)
 
 

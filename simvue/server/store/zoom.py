@@ -90,10 +90,10 @@ class _Series:
     def add(self, shape: int, places: Mapping[str, int], name: str) -> None:
         """Add the rows of *shape*, in which the metric *name* has its place of *places*."""
         metric = places[name]
-        bodies = [part for (part,) in parts.bodies(self._connection, shape, [metric])]
+        bodies = [part for (part,) in parts.bodies(self._connection, shape, [metric], self._rank)]
         roots = self._connection.execute(f"{_FOLDS} parent IS NULL", (shape,)).fetchall()
         self.exists |= bool(bodies or roots)
-        self._bodies += [part for part in bodies if self._rank in (None, part.rank)]
+        self._bodies += bodies
         self._roots += [(metric, root) for root in roots if self._rank in (None, root["rank"])]
 
     def cut(self) -> Cut:
