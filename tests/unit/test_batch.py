@@ -7,6 +7,7 @@ import enum
 import gc
 import math
 import os
+import re
 import sys
 import threading
 import time as clock
@@ -595,6 +596,12 @@ def test_an_event_without_a_time_is_now(tape):
 
 # ---- What is refused ------------------------------------------------------------------------
 
+
+def named(value):
+    """Return an id that is the same in every process that collects it."""
+    return re.sub(" at 0x[0-9a-f]+", "", repr(value))[:60]
+
+
 BAD_VALUES = [
     None, "text", "", [1.0], (1.0,), {}, set(), b"1", bytearray(b"1"), object(), 1j, 10**400,
     np.array([1, 2]), np.zeros((2, 2)), np.array([]), np.datetime64("2026-01-31"), Decimal("sNaN"),
@@ -625,7 +632,7 @@ BAD_TIMESTAMPS = [
         *([{"good": 1.0}, 1, 1.0, timestamp] for timestamp in BAD_TIMESTAMPS),
         *([metrics] for metrics in (None, [("a", 1.0)], "a", 1.0, {"a"}, [])),
     ],
-    ids=lambda arguments: repr(arguments)[:60],
+    ids=named,
 )
 def test_what_is_refused_leaves_no_byte_behind(tape, arguments):
     tape.writer.log_metrics({"a": 1.0})
@@ -638,7 +645,7 @@ def test_what_is_refused_leaves_no_byte_behind(tape, arguments):
     assert tape.last()["step"] == 1
 
 
-@pytest.mark.parametrize("value", BAD_VALUES, ids=repr)
+@pytest.mark.parametrize("value", BAD_VALUES, ids=named)
 def test_a_bound_form_refuses_the_same_values(tape, value):
     log = tape.writer.bind_metrics("good", "bad")
     log(1.0, 2.0)
@@ -1144,7 +1151,7 @@ def test_binding_a_list_is_refused_in_words(tape, names):
 
 
 @pytest.mark.parametrize(
-    "value", [memoryview(b"12"), array("B", b"12"), np.complex64(1 + 2j)], ids=repr
+    "value", [memoryview(b"12"), array("B", b"12"), np.complex64(1 + 2j)], ids=named
 )
 @pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")
 def test_what_is_no_number_is_not_read_as_one(tape, value):
