@@ -175,7 +175,7 @@ def test_the_page_is_drawn_in_a_few_times_an_empty_one():
     )
     assert measured.returncode == 0, measured.stderr
     found = json.loads(measured.stdout)
-    # Seen on two busy cores: 2.7 to 6, 4.5 to 6.6 and 7 to 11.
+    # Measured 3.1, 5.9 and 8.3 with nothing else to do, up to 6, 7 and 11 beside other work.
     assert found["table_ms"] < 12 * found["empty_ms"]
     assert found["wide ms"] < 15 * found["empty ms"]
     assert found["overlay ms"] < 25 * found["empty large ms"]
