@@ -11,6 +11,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from simvue.exception import StoreError
@@ -117,6 +118,24 @@ def test_folds_artifacts_and_alerts_are_upgraded(tmp_path: Path, version: int) -
     finally:
         store.close()
     assert audit(database.parent).faults == []
+
+
+def test_a_database_of_version_3_is_brought_forward(database: str, tmp_path: Path) -> None:
+    """Method: today's tables without what version 4 added."""
+    open_store(database, str(tmp_path)).close()
+    described = (
+        "SELECT column_name, data_type, is_nullable FROM information_schema.columns "
+        "WHERE table_name = 'recent' ORDER BY column_name"
+    )
+    with psycopg.connect(database) as connection:
+        wanted = connection.execute(described).fetchall()
+        connection.execute("DROP TABLE recent")
+        connection.execute("UPDATE store SET version = 3")
+    for _ in range(2):
+        open_store(database, str(tmp_path)).close()
+    with psycopg.connect(database) as connection:
+        assert connection.execute(described).fetchall() == wanted != []
+        assert connection.execute("SELECT version FROM store").fetchone() == (SCHEMA,)
 
 
 def test_what_it_was_stays_beside_it(tmp_path: Path) -> None:

@@ -47,6 +47,19 @@ from .tables import listed
 
 T = TypeVar("T")
 
+_FORWARD: Final = {
+    3: """
+        CREATE TABLE recent (
+            run BIGINT NOT NULL REFERENCES run (key) ON DELETE CASCADE,
+            digest BYTEA NOT NULL,
+            stored BIGINT NOT NULL,
+            PRIMARY KEY (run, digest)
+        );
+        CREATE INDEX recent_stored ON recent (run, stored);
+    """
+}
+"""By the version that is left, what makes the tables those of the next, all or nothing."""
+
 CONNECTIONS: Final = 24
 """That a server opens at most: four of them, and psql, fit into PostgreSQL's default of 100."""
 
@@ -196,7 +209,10 @@ class PostgresStore(SQLStore):
     # ---- The schema -------------------------------------------------------------------
 
     def _prepare(self) -> bytes:
-        """Make the tables of a new database, refuse those of another program; return the secret."""
+        """Make the tables of a new database, bring older ones forward; return the secret.
+
+        Raises StoreError if the database is of a newer program, or cannot be opened.
+        """
         script = files(__package__).joinpath("postgres.sql").read_text("utf-8")
         try:
             with psycopg.connect(self._url, **_arguments()) as connection, connection.transaction():
@@ -214,6 +230,10 @@ class PostgresStore(SQLStore):
                         (wire.new_id(), int(time.time() * 1e6)),
                     )
                 version, secret = connection.execute("SELECT * FROM store").fetchone() or (0, b"")
+                while version in _FORWARD:
+                    connection.execute(_FORWARD[version])
+                    version += 1
+                    connection.execute("UPDATE store SET version = %s", (version,))
         except psycopg.Error as error:
             raise StoreError(
                 f"the store at {shown(self._url)} cannot be opened: {error}"

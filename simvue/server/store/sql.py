@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SCHEMA: Final = 3
+SCHEMA: Final = 4
 """The version of sqlite.sql and postgres.sql, which every database names."""
 
 # While a write fails or takes so long, as when a database restarts, no sign of life is written

@@ -55,6 +55,7 @@ _MOVED: Final[dict[int, dict[str, str]]] = {
         "attr": _ATTRIBUTES.format(columns="run, folder"),
     },
     2: {"attr": _ATTRIBUTES.format(columns="run, folder, artifact")},
+    # 3 had no table `recent`, which begins empty.
 }
 """By the version that is left, what fills the tables that are not copied as they are."""
 
