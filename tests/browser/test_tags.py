@@ -34,9 +34,9 @@ def test_name_colour_and_description_are_edited_in_place(server: Server, browser
     server.new_run(tags=["plain"])
     browser.open("/dashboard/tags?find=la")
     page = browser.page
-    page.get_by_label("Description: Add a description. Edit").first.click()
-    page.get_by_label("Description").fill("What it stands for")
-    page.get_by_label("Description").press("Enter")
+    line(browser, "plain").get_by_label("Description: Add a description. Edit").click()
+    page.get_by_label("Description", exact=True).fill("What it stands for")
+    page.get_by_label("Description", exact=True).press("Enter")
     expect(line(browser, "plain")).to_contain_text("What it stands for")
     line(browser, "plain").get_by_label(re.compile("^Colour: ")).click()
     page.get_by_label("Colour", exact=True).fill("#123456")
