@@ -1,10 +1,10 @@
 """Pages: the files of ``simvue/ui`` as a browser gets them, and the log-in page.
 
 The files are read once, at start, from wherever the package is installed, and go out as they
-are written, but for the comments of our scripts, which are half of them.  The page asks for
-them under ``/ui/<version>/``, where a browser may keep them for good: other files are another
-version.  A browser that shows a token (in the tokened URL or on the log-in page) gets it back
-as a cookie that no script can read and that no other site's page can send.
+are written, but for the comments and indents of our scripts, which are half of them.  The page
+asks for them under ``/ui/<version>/``, where a browser may keep them for good: other files are
+another version.  A browser that shows a token (in the tokened URL or on the log-in page) gets
+it back as a cookie that no script can read and that no other site's page can send.
 """
 
 from __future__ import annotations
@@ -98,9 +98,10 @@ _COMMENT = re.compile(
     rb"^[ \t]*(?:/\*(?:(?!\*/).)*\*/|//[^\n]*)[ \t]*$|/\*\* @type (?:(?!\*/).)*\*/ ?",
     re.MULTILINE | re.DOTALL,
 )
+_INDENT = re.compile(rb"^[ \t]+", re.MULTILINE)
 _VERSIONED = re.compile(r"([0-9a-f]{12})/(.+)")
 # What app.js loads when an address asks for it: [/address/, () => import("./view.js")].
-_ROUTE = re.compile(rb'^  \[/(.+)/, \(\) => import\("\./(.+?)"\)\],$', re.MULTILINE)
+_ROUTE = re.compile(rb'^\[/(.+)/, \(\) => import\("\./(.+?)"\)\],$', re.MULTILINE)
 # What the views that show charts of ticked runs load beyond it.
 _OVERLAY: Final = "overlay.js"
 _IMPORT = re.compile(rb'^(?:import|export)\s[^;]*?from "(\.[^"]+)";', re.MULTILINE)
@@ -150,7 +151,7 @@ def read_pages() -> Pages:
                 content = entry.read_bytes()
                 # What is vendored bears its licence in a comment.
                 ours = path.endswith(".js") and not path.startswith("vendor/")
-                found[path] = without_comments(content) if ours else content
+                found[path] = shorter(content) if ours else content
 
     walk(resources.files("simvue") / "ui", "")
     version = _tag(b"".join(found.values()))[:12]
@@ -169,9 +170,13 @@ def read_pages() -> Pages:
     return Pages(files, version, views, overlay)
 
 
-def without_comments(script: bytes) -> bytes:
-    """Return *script* without its comments and types; lines keep their number."""
-    return _COMMENT.sub(lambda comment: b"\n" * comment[0].count(b"\n"), script)
+def shorter(script: bytes) -> bytes:
+    """Return *script* without its comments, types and indents; lines keep their number.
+
+    No text of ours goes over several lines, in which an indent would be part of it (tested).
+    """
+    code = _COMMENT.sub(lambda comment: b"\n" * comment[0].count(b"\n"), script)
+    return _INDENT.sub(b"", code)
 
 
 def _modules(path: str, files: dict[str, bytes]) -> set[str]:

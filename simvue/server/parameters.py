@@ -13,6 +13,9 @@ from msgspec import Meta, Struct, field
 from .forms import Id
 from .shapes import Whole
 
+# What MPI has room for.
+Rank = Annotated[int, Meta(ge=0, lt=2**31)]
+
 
 class Column(Struct):
     """A column to sort by."""
@@ -69,16 +72,36 @@ class Points(OfRuns, kw_only=True):
     max_points: Whole | None = None
 
 
-class Columns(Struct, kw_only=True):
-    """Columns of metrics of one run, between two places of an axis: ``metric:NAME`` is one too."""
+class Along(Struct, kw_only=True):
+    """Metrics along an axis: ``metric:NAME`` is one too."""
 
     metrics: list[str]
     xaxis: Annotated[str, Meta(pattern="^(step|time|timestamp|metric:.*)$")] = "step"
     xscale: Literal["linear", "log"] = "linear"
+    end: float | None = None
+
+
+class Columns(Along, kw_only=True):
+    """Columns of metrics of one run, between two places of an axis."""
+
     max_points: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
     start: float | None = None
-    end: float | None = None
-    rank: Annotated[int, Meta(ge=0, lt=2**31)] | None = None
+    rank: Rank | None = None
+
+
+class Source(Struct, array_like=True):
+    """A run, or one rank of it, and from where on: ``[run, rank, start]``."""
+
+    run: Id
+    rank: Rank | None = None
+    start: int | float | None = None
+
+
+class OfSources(Along, kw_only=True):
+    """Buckets of metrics of several runs or ranks."""
+
+    sources: list[Source]
+    max_points: Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
 class OfEvents(Slice, kw_only=True):

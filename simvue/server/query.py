@@ -15,6 +15,7 @@ from litestar.datastructures import MultiDict
 
 from . import filters
 from .forms import checked, invalid, read_json
+from .parameters import Column, Source
 from .store import Filter, Query
 
 # Objects of one page.  Official clients ask for a hundred; our page of runs for more.
@@ -65,6 +66,22 @@ def texts(parameters: Parameters, name: str) -> list[str]:
     return _strings(parameters.get(name) or "[]", name)
 
 
+def sources(parameters: Parameters) -> list[Source]:
+    """Read ``sources``, of which there is at least one."""
+    value = read_json(parameters.get("sources") or "[]", "query", "sources")
+    try:
+        found = msgspec.convert(value, list[Source])
+    except msgspec.ValidationError as error:
+        raise invalid(
+            f"sources is a JSON array of [run, rank or null, start or null]: {error}",
+            "query",
+            "sources",
+        ) from None
+    if not found or not all(math.isfinite(source.start or 0) for source in found):
+        raise invalid("sources are one at least, each with a finite start", "query", "sources")
+    return found
+
+
 def conditions(parameters: Parameters) -> list[Filter]:
     """Read ``filters`` in any of its forms: a JSON array, raw strings repeated, nothing."""
     found: list[str] = []
@@ -103,17 +120,12 @@ def listing(parameters: Parameters, filtered: bool = True, paged: bool = True) -
 def _sorting(parameters: Parameters) -> list[tuple[str, bool]]:
     value = read_json(parameters.get("sorting") or "[]", "query", "sorting")
     try:
-        columns = msgspec.convert(value, list[_Column])
+        columns = msgspec.convert(value, list[Column])
     except msgspec.ValidationError:
         raise invalid(
             'sorting is a JSON array of {"id": column, "desc": true or false}', "query", "sorting"
         ) from None
     return [(column.id, column.desc) for column in columns]
-
-
-class _Column(msgspec.Struct):
-    id: str
-    desc: bool = False
 
 
 def fetch(ask: Callable[..., tuple[int, list[Any]]], query: Query, *rest: Any) -> dict[str, Any]:

@@ -237,6 +237,18 @@ export function listRuns(options = {}, signal) {
   }, signal);
 }
 
+/**
+ * Cut *list* into lists of *size*.
+ *
+ * @template Item
+ * @param {Item[]} list
+ * @param {number} size
+ * @returns {Item[][]}
+ */
+export function slices(list, size) {
+  return Array.from({ length: Math.ceil(list.length / size) }, (_, i) => list.slice(i * size, (i + 1) * size));
+}
+
 /** Ids in one request: a URL of a few thousand letters. */
 const IDS = 100;
 
@@ -249,9 +261,7 @@ const IDS = 100;
  * @returns {Promise<Run[]>}
  */
 export async function getRuns(runs, signal, whole = true) {
-  const slices = [];
-  for (let i = 0; i < runs.length; i += IDS) slices.push(runs.slice(i, i + IDS));
-  const pages = await Promise.all(slices.map((some) => read("/runs", {
+  const pages = await Promise.all(slices(runs, IDS).map((some) => read("/runs", {
     runs: some, count: some.length, unwanted: whole ? [] : ["metrics", "metadata", "system"],
   }, signal)));
   return pages.flatMap((/** @type {Page<Run>} */ { data }) => data);
@@ -306,18 +316,18 @@ export function metricNames(runs, signal) {
 }
 
 /**
- * The buckets of *metrics*: `{name: {count, nonfinite, first, last, min, max, x_first, ...}}`,
- * as `series.js` reads them; at most *points* buckets a metric between *start* and *end*.
+ * The buckets of *metrics* of several runs, or ranks of them, for each in its place:
+ * `{name: {count, nonfinite, first, last, min, max, x_first, ...}}`, as `series.js` reads them,
+ * at most *points* of them a metric; null if there is no such run; or why there are none.
  *
- * @param {string} run
- * @param {{ metrics: string[], xaxis: string, log?: boolean, points: number, start?: number, end?: number, rank?: number }} range
+ * @param {[run: string, rank: number | null, start: number | null][]} sources
+ * @param {{ metrics: string[], xaxis: string, log?: boolean, points: number, end?: number }} range
  * @param {AbortSignal} [signal]
- * @returns {Promise<{ [name: string]: import("./series.js").Buckets }>}
+ * @returns {Promise<({ [name: string]: import("./series.js").Buckets } | null | string)[]>}
  */
-export async function series(run, { metrics, xaxis, log, points, start, end, rank }, signal) {
-  const query = { metrics, xaxis, xscale: log ? "log" : null, max_points: points, start, end, rank };
-  const answer = await ask(`/runs/${run}/series`, { query, signal });
-  return decode(await answer.arrayBuffer());
+export async function series(sources, { metrics, xaxis, log, points, end }, signal) {
+  const query = { sources, metrics, xaxis, xscale: log ? "log" : null, max_points: points, end };
+  return decode(await (await ask("/metrics/buckets", { query, signal })).arrayBuffer());
 }
 
 /**

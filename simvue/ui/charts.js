@@ -12,9 +12,8 @@
  * as it is; now and then all is asked for anew, for rows that came late.
  */
 
-import { Refused } from "./api.js";
 import { Chart } from "./chart.js";
-import { askCuts, askTail, metricOver } from "./cuts.js";
+import { askCuts, askTails, metricOver } from "./cuts.js";
 import { element, keep, write } from "./elements.js";
 import { Hover } from "./hover.js";
 import { onKey } from "./keys.js";
@@ -35,6 +34,11 @@ import { themes } from "./theme.js";
  * @property {number} whole when all of it was asked for
  * @property {Cut | null} cut nothing, if the run has no such metric
  * @property {import("./series.js").Trace | null} trace
+ *
+ * @typedef {object} Asked one question to the server
+ * @property {Chart[]} charts
+ * @property {number} points
+ * @property {{ source: Source, version: number, start: number }[]} of whose series, as of which version, and from which x on
  */
 
 /** Milliseconds between looks at series: five a second look continuous; a run that has ended may still be sent rows. */
@@ -366,16 +370,15 @@ export class Charts {
     if (!view) return;
     // Nobody says what has changed: all may have.
     if (!hears()) this.change("");
+    const { wholes, tails } = this.questions(view);
     // A chart of many is drawn when all have answered: a drawing costs more than an answer does.
     const partly = setInterval(() => this.drawFresh(), PARTLY);
     try {
-      const answers = await Promise.allSettled(this.sources.map((source) => this.refreshSource(source, view, signal)));
+      const answers = await Promise.allSettled([
+        ...wholes.map((asked) => this.askWhole(asked, view, signal)),
+        ...tails.map((asked) => this.askTail(asked, view, signal)),
+      ]);
       for (const answer of answers) if (answer.status === "rejected") throw answer.reason;
-    } catch (error) {
-      // What cannot be drawn so, too many rows over another metric say, leaves the view as it is.
-      if (!(error instanceof Refused && error.status === 422)) throw error;
-      this.said.hidden = false;
-      write(this.said, error.message);
     } finally {
       clearInterval(partly);
       this.drawFresh();
@@ -398,57 +401,103 @@ export class Charts {
   }
 
   /**
-   * @param {Source} source
+   * What has to be asked, in as few questions as can be: sources of which the same charts want the
+   * same share one.
+   *
+   * @param {NonNullable<Charts["view"]>} view
+   */
+  questions(view) {
+    const now = performance.now();
+    /** @type {Map<string, Asked>} */
+    const wholes = new Map();
+    /** @type {Map<string, Asked>} */
+    const tails = new Map();
+    for (const source of this.sources) {
+      const version = this.versions.get(source.run) ?? 0;
+      /** @type {Map<number, Chart[]>} charts to ask for whole, by their points, and from some x on */
+      const whole = new Map();
+      /** @type {Map<number, Chart[]>} */
+      const tail = new Map();
+      for (const chart of this.seen.values()) {
+        const held = this.held.get(chart)?.get(source.key);
+        const points = this.points(chart);
+        const same = held && held.question === view.question && held.points >= points;
+        if (same && held.version === version) continue;
+        const grows = same && held.cut?.count.length && !view.range && !view.log.includes("x") && metricOver(view) === null
+          && now - held.whole < WHOLE && held.cut.count.length < held.points * JOINED_MAX;
+        if (grows && held.cut) put(tail, held.cut.x_first[held.cut.count.length - 1], chart);
+        else put(whole, points, chart);
+      }
+      if (tail.size > TAILS_MAX) {
+        for (const charts of tail.values()) for (const chart of charts) put(whole, this.points(chart), chart);
+        tail.clear();
+      }
+      /** @type {(questions: Map<string, Asked>, points: number, charts: Chart[], start: number) => void} */
+      const share = (questions, points, charts, start) => {
+        const name = JSON.stringify([points, charts.map(({ metric }) => metric)]);
+        const asked = questions.get(name) ?? { charts, points, of: [] };
+        asked.of.push({ source, version, start });
+        questions.set(name, asked);
+      };
+      for (const [points, charts] of whole) share(wholes, points, charts, NaN);
+      for (const [start, charts] of tail) share(tails, 0, charts, start);
+    }
+    return { wholes: [...wholes.values()], tails: [...tails.values()] };
+  }
+
+  /**
+   * @param {Asked} asked
    * @param {NonNullable<Charts["view"]>} view
    * @param {AbortSignal} signal
    */
-  async refreshSource(source, view, signal) {
-    const version = this.versions.get(source.run) ?? 0;
-    const now = performance.now();
-    /** @type {Map<number, Chart[]>} charts to ask for whole, by their points, and from some x on */
-    const wholes = new Map();
-    /** @type {Map<number, Chart[]>} */
-    const tails = new Map();
-    for (const chart of this.seen.values()) {
-      const held = this.held.get(chart)?.get(source.key);
-      const points = this.points(chart);
-      const same = held && held.question === view.question && held.points >= points;
-      if (same && held.version === version) continue;
-      const grows = same && held.cut?.count.length && !view.range && !view.log.includes("x") && metricOver(view) === null
-        && now - held.whole < WHOLE && held.cut.count.length < held.points * JOINED_MAX;
-      if (grows && held.cut) put(tails, held.cut.x_first[held.cut.count.length - 1], chart);
-      else put(wholes, points, chart);
+  async askWhole(asked, view, signal) {
+    const { points, charts, of } = asked;
+    const whole = performance.now();
+    const found = await askCuts(of.map(({ source }) => source), charts.map(({ metric }) => metric), points, view, signal);
+    this.keep(asked, found, signal, (version, _, cut) => (
+      { question: view.question, points, version, whole, cut, trace: cut && trace(cut, view.range) }));
+  }
+
+  /**
+   * @param {Asked} asked
+   * @param {NonNullable<Charts["view"]>} view
+   * @param {AbortSignal} signal
+   */
+  async askTail(asked, view, signal) {
+    const { charts, of } = asked;
+    const found = await askTails(of.map(({ source, start }) => [source, start]), charts.map(({ metric }) => metric), view, signal);
+    this.keep(asked, found, signal, (version, before, one) => {
+      if (!before) return null;
+      const cut = before.cut && one ? joined([before.cut, one]) : before.cut;
+      return { ...before, version, cut, trace: cut && trace(cut, view.range) };
+    });
+  }
+
+  /**
+   * Hold what was found of what was asked, for the charts that are still there.
+   *
+   * @param {Asked} asked
+   * @param {import("./cuts.js").Found} found
+   * @param {AbortSignal} signal
+   * @param {(version: number, before: Held | undefined, cut: Cut | null) => Held | null} take
+   */
+  keep({ charts, of }, { cuts, refused }, signal, take) {
+    if (signal.aborted) return;
+    // What cannot be drawn so, too many rows over another metric say, leaves the view as it is.
+    if (refused) {
+      this.said.hidden = false;
+      write(this.said, refused);
     }
-    if (tails.size > TAILS_MAX) {
-      for (const charts of tails.values()) for (const chart of charts) put(wholes, this.points(chart), chart);
-      tails.clear();
-    }
-    /** @type {(charts: Chart[], found: Map<string, Cut>, take: (known: Held | undefined, one: Cut | null) => Held) => void} */
-    const keepAll = (charts, found, take) => {
-      if (signal.aborted) return;
-      for (const chart of charts) {
-        if (this.seen.get(chart.metric) !== chart) continue;
-        let all = this.held.get(chart);
-        if (!all) this.held.set(chart, all = new Map());
-        all.set(source.key, take(all.get(source.key), found.get(chart.metric) ?? null));
-        this.fresh.add(chart);
+    for (const chart of charts) {
+      if (this.seen.get(chart.metric) !== chart) continue;
+      const all = this.held.get(chart) ?? new Map();
+      this.held.set(chart, all);
+      for (const { source, version } of of) {
+        const taken = take(version, all.get(source.key), cuts.get(source.key)?.get(chart.metric) ?? null);
+        if (taken) all.set(source.key, taken);
       }
-    };
-    const metrics = (/** @type {Chart[]} */ charts) => charts.map(({ metric }) => metric);
-    await Promise.all([
-      ...[...wholes].map(async ([points, charts]) => {
-        const found = await askCuts(source, metrics(charts), points, view, signal);
-        keepAll(charts, found, (_, one) => ({ question: view.question, points, version, whole: now, cut: one, trace: one && trace(one, view.range) }));
-      }),
-      ...[...tails].map(async ([start, charts]) => {
-        const found = await askTail(source, metrics(charts), start, view, signal);
-        keepAll(charts, found, (known, one) => {
-          const before = /** @type {Held} */ (known);
-          const cut = before.cut && one ? joined([before.cut, one]) : before.cut;
-          return { ...before, version, cut, trace: cut && trace(cut, view.range) };
-        });
-      }),
-    ]);
+      this.fresh.add(chart);
+    }
   }
 
   /**

@@ -4,12 +4,14 @@ import { makeToken } from "./api.js";
 import { openDialog } from "./dialog.js";
 import { element, write } from "./elements.js";
 
-const SCRIPT = `from simvue import Run
-
-with Run() as run:
-    run.init(name="my-first-run", folder="/tests")
-    for step in range(1000):
-        run.log_metrics({"loss": 1 / (step + 1)}, step=step)`;
+const SCRIPT = [
+  "from simvue import Run",
+  "",
+  "with Run() as run:",
+  '    run.init(name="my-first-run", folder="/tests")',
+  "    for step in range(1000):",
+  '        run.log_metrics({"loss": 1 / (step + 1)}, step=step)',
+].join("\n");
 
 /** What stands in the file until a token is made. */
 const TOKEN = "…";

@@ -5,7 +5,7 @@
  * of equal ratio for a logarithmic axis.
  */
 
-import { series } from "./api.js";
+import { series, slices } from "./api.js";
 import { read } from "./series.js";
 
 /**
@@ -19,13 +19,20 @@ import { read } from "./series.js";
  * @property {string} name
  * @property {() => string} colour
  * @property {number[]} dash
+ *
+ * @typedef {object} Found
+ * @property {Map<string, Map<string, Cut>>} cuts by the key of their source and by metric, without those that it does not have
+ * @property {string} refused why some source has none, if that is so
  */
 
 /** Part of a zoomed range that is asked for beyond each of its ends, so that lines leave the chart. */
 const MARGIN = 0.1;
 
-/** Metrics in one request: their names must fit in a URL of a few thousand letters. */
-const BATCH = 24;
+/** Metrics and sources in one request: their names must fit in a URL of a few thousand letters. */
+const BATCH = { metrics: 24, sources: 60 };
+
+/** Buckets in one request, about: some megabytes, which a server makes in a tenth of a second. */
+const BUCKETS = 40_000;
 
 /** Buckets of what is new in a run, at most: it has been as long as a look at it takes. */
 const TAIL = 64;
@@ -36,57 +43,64 @@ export function metricOver({ xaxis }) {
 }
 
 /**
- * Ask for *metrics* of *source* as *view* shows them, in *points* buckets.
+ * Ask for *metrics* of *sources* as *view* shows them, in *points* buckets.
  *
- * @param {Source} source
+ * @param {Source[]} sources
  * @param {string[]} metrics
  * @param {number} points
  * @param {View} view
  * @param {AbortSignal} signal
+ * @returns {Promise<Found>}
  */
-export function askCuts(source, metrics, points, { xaxis, log, range }, signal) {
+export function askCuts(sources, metrics, points, { xaxis, log, range }, signal) {
   const margin = range ? (range[1] - range[0]) * MARGIN : 0;
-  return askRange(source, metrics, {
+  return askRange(sources.map((source) => [source, range && range[0] - margin]), metrics, {
     xaxis, log: log.includes("x"),
     points: range ? Math.ceil(points * (1 + 2 * MARGIN)) : points,
-    ...(range && { start: range[0] - margin, end: range[1] + margin }),
+    ...(range && { end: range[1] + margin }),
   }, signal);
 }
 
 /**
- * Ask for what *metrics* of *source* have from *start* on.
+ * Ask for what *metrics* of *sources* have, of each from some x on.
  *
- * @param {Source} source
+ * @param {[Source, number][]} sources
  * @param {string[]} metrics
- * @param {number} start
  * @param {View} view
  * @param {AbortSignal} signal
+ * @returns {Promise<Found>}
  */
-export function askTail(source, metrics, start, { xaxis }, signal) {
-  return askRange(source, metrics, { xaxis, points: TAIL, start }, signal);
+export function askTails(sources, metrics, { xaxis }, signal) {
+  return askRange(sources, metrics, { xaxis, points: TAIL }, signal);
 }
 
 /**
- * Ask for *metrics* of *source* as the server cuts them; the wall clock in seconds.
+ * Ask for *metrics* of *sources* as the server cuts them; the wall clock in seconds.
  *
- * @param {Source} source
+ * @param {[Source, number | null][]} sources
  * @param {string[]} metrics
- * @param {{ xaxis: string, log?: boolean, points: number, start?: number, end?: number }} range
+ * @param {{ xaxis: string, log?: boolean, points: number, end?: number }} range
  * @param {AbortSignal} signal
- * @returns {Promise<Map<string, Cut>>} without those that the run does not have
+ * @returns {Promise<Found>}
  */
-export async function askRange({ run, rank }, metrics, range, signal) {
+async function askRange(sources, metrics, range, signal) {
   // The server counts the wall clock in microseconds, a chart in seconds.
-  const place = (/** @type {number | undefined} */ x) => (
-    x !== undefined && range.xaxis === "timestamp" ? Math.floor(x * 1e6) : x);
-  const query = { ...range, start: place(range.start), end: place(range.end), rank };
-  /** @type {Map<string, Cut>} */
-  const found = new Map();
-  const batches = [];
-  for (let i = 0; i < metrics.length; i += BATCH) batches.push(metrics.slice(i, i + BATCH));
-  await Promise.all(batches.map(async (batch) => {
-    const answer = await series(run, { ...query, metrics: batch }, signal);
-    for (const [name, buckets] of Object.entries(answer)) found.set(name, read(buckets, range.xaxis));
+  const place = (/** @type {number} */ x) => (range.xaxis === "timestamp" ? Math.floor(x * 1e6) : x);
+  const query = { ...range, end: range.end && place(range.end) };
+  /** @type {Found} */
+  const found = { cuts: new Map(sources.map(([{ key }]) => [key, new Map()])), refused: "" };
+  const asked = [];
+  for (const batch of slices(metrics, BATCH.metrics)) {
+    const room = Math.ceil(BUCKETS / batch.length / range.points);
+    for (const some of slices(sources, Math.min(room, BATCH.sources))) asked.push({ batch, some });
+  }
+  await Promise.all(asked.map(async ({ batch, some }) => {
+    const answers = await series(some.map(([{ run, rank }, start]) => (
+      [run, rank ?? null, start === null ? null : place(start)])), { ...query, metrics: batch }, signal);
+    answers.forEach((answer, i) => {
+      if (typeof answer === "string") found.refused = answer;
+      else for (const [name, buckets] of Object.entries(answer ?? {})) found.cuts.get(some[i][0].key)?.set(name, read(buckets, range.xaxis));
+    });
   }));
   return found;
 }

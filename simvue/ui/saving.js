@@ -1,5 +1,6 @@
 /* Saving: a chart as a picture, as a table, as a link. */
 
+import { Refused } from "./api.js";
 import { csv, download } from "./csv.js";
 import { askCuts, metricOver } from "./cuts.js";
 import { element } from "./elements.js";
@@ -90,7 +91,9 @@ async function saveTable(chart, sources) {
   const { signal } = new AbortController();
   const lines = [["run", "name", metricOver(view) ?? view.xaxis, metric, "rows", "first", "min", "max"]];
   for (const source of sources) {
-    const cut = (await askCuts(source, [metric], ROWS_MAX, view, signal)).get(metric);
+    const { cuts, refused } = await askCuts([source], [metric], ROWS_MAX, view, signal);
+    if (refused) throw new Refused(422, refused);
+    const cut = cuts.get(source.key)?.get(metric);
     cut?.x_last.forEach((x, i) => {
       if (view.range && (x < view.range[0] || x > view.range[1])) return;
       lines.push([source.run, source.name, ...[x, cut.last[i], cut.count[i], cut.first[i], cut.min[i], cut.max[i]].map(String)]);

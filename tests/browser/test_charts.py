@@ -40,7 +40,7 @@ INK = """
 
 def asked_metrics(browser: Browser) -> set[str]:
     """The metrics whose series the page asked for."""
-    queries = [parse_qs(urlsplit(url).query) for url in browser.asked("/series?")]
+    queries = [parse_qs(urlsplit(url).query) for url in browser.asked("/metrics/buckets?")]
     return {name for query in queries for name in json.loads(query["metrics"][0])}
 
 
@@ -133,7 +133,7 @@ def test_logarithmic_axes_are_a_key_away(server: Server, browser: Browser) -> No
     browser.see_label("loss", ": 19,999 rows", "greatest 1,000,000")
     expect(browser.find("[aria-label='loss'] .odd")).to_have_text("1 not on this axis")
     assert "log=xy" in browser.page.url
-    assert "xscale=log" in browser.asked("/series?")[-1]
+    assert "xscale=log" in browser.asked("/metrics/buckets?")[-1]
     browser.page.keyboard.press("x")
     browser.page.keyboard.press("y")
     browser.see_label("loss", ": 20,000 rows")
@@ -239,8 +239,13 @@ def test_what_is_new_is_joined_to_what_is_drawn(server: Server, browser: Browser
     for first in range(2000, 2100, 20):
         server.send_rows(run, rows(first, first + 20, loss=float))
         browser.see_label("loss", f"{first + 20:,} rows, last {first + 19:,}, least 0")
-    tails = [parse_qs(urlsplit(url).query) for url in browser.asked("/series?")]
-    starts = [float(query["start"][0]) for query in tails if "start" in query]
+    tails = [parse_qs(urlsplit(url).query) for url in browser.asked("/metrics/buckets?")]
+    starts = [
+        start
+        for query in tails
+        for (_, _, start) in json.loads(query["sources"][0])
+        if start is not None
+    ]
     # From the last bucket that was drawn on, not from the beginning.
     assert len(starts) >= 3
     assert min(starts) > 1900
@@ -290,10 +295,11 @@ def test_many_runs_over_each_other_share_the_buckets_of_a_chart(
         server.send_rows(run, rows(0, 300, a=float, b=float))
     browser.open(f"/dashboard/runs?runs={','.join(runs)}")
     browser.see_label("a", "24 runs, 7,200 rows")
-    asked = [urlsplit(url) for url in browser.asked("/series?")]
-    # One question a run, for all of its metrics: the server answers six at a time.
-    assert sorted(url.path for url in asked) == sorted(f"/api/runs/{run}/series" for run in runs)
-    (buckets,) = {int(parse_qs(url.query)["max_points"][0]) for url in asked}
+    # One question for all runs and metrics.
+    (asked,) = [parse_qs(urlsplit(url).query) for url in browser.asked("/metrics/buckets?")]
+    assert json.loads(asked["sources"][0]) == [[run, None, None] for run in runs]
+    assert json.loads(asked["metrics"][0]) == ["a", "b"]
+    buckets = int(asked["max_points"][0])
     box = browser.plot("a").locator(".u-over").bounding_box()
     assert box is not None
     # A bucket for two pixels; the width is rounded up.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from simvue.server.pages import read_pages, without_comments
+from simvue.server.pages import read_pages, shorter
 
 ROOT = Path(__file__).parent.parent.parent
 UI = ROOT / "simvue" / "ui"
@@ -59,14 +59,14 @@ console.log(JSON.stringify(process.argv.slice(1).map(plain)));
 """
 
 
-def test_only_comments_are_left_out_on_the_way(tmp_path: Path) -> None:
+def test_only_comments_and_indents_are_left_out_on_the_way(tmp_path: Path) -> None:
     node = shutil.which("node")
     if node is None:
         pytest.skip("needs node (Debian: node-typescript)")
     written = sorted(UI.glob("*.js"))
     sent = [tmp_path / path.name for path in written]
     for path, bare in zip(written, sent, strict=True):
-        bare.write_bytes(without_comments(path.read_bytes()))
+        bare.write_bytes(shorter(path.read_bytes()))
         assert bare.read_bytes().count(b"\n") == path.read_bytes().count(b"\n")
     printed = subprocess.run(
         [node, "-e", PLAIN, *written, *sent],

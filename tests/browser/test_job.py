@@ -100,7 +100,7 @@ def test_all_ranks_are_asked_for_together_however_many_there_are(
     # The stream's greeting is worth a question of its own.
     assert len(browser.asked("/api/metrics/ranks?")) <= 3
     assert len(browser.asked("/api/runs?")) == (0 if shared else 1)
-    assert browser.asked("/series?") == []
+    assert browser.asked("/metrics/buckets?") == []
     assert browser.asked("/span?") == []
 
 

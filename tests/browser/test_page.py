@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -46,7 +47,7 @@ def test_a_chart_asks_for_as_many_buckets_as_it_has_pixels(
     browser.see_label("ramp", "20,000 rows")
 
     # The first question: those that follow are for what has come since.
-    query = parse_qs(urlsplit(browser.asked("/series?")[0]).query)
+    query = parse_qs(urlsplit(browser.asked("/metrics/buckets?")[0]).query)
     width = browser.plot("ramp").locator(".u-over").evaluate("area => area.clientWidth")
     # Rounded up to the next 32, so that charts of one grid share a request.
     assert width <= int(query["max_points"][0]) <= width + 32
@@ -95,11 +96,12 @@ def test_dragging_asks_for_that_range_and_a_double_click_for_all(
     browser.see_label("ramp", "10,000 rows")
 
     browser.drag("ramp", 0.25, 0.5)
-    browser.see(lambda: "start=" in browser.asked("/series")[-1], "a question with a range")
-    query = parse_qs(urlsplit(browser.asked("/series")[-1]).query)
+    browser.see(lambda: "end=" in browser.asked("/metrics/buckets")[-1], "a question with a range")
+    query = parse_qs(urlsplit(browser.asked("/metrics/buckets")[-1]).query)
+    ((_, _, start),) = json.loads(query["sources"][0])
     # A tenth of the range is asked for beyond each end, so that the lines leave the chart;
     # the hand is steady to a pixel or two of some 300, which are 30 steps each.
-    assert abs(float(query["start"][0]) - (2500 - 250)) < 100
+    assert abs(start - (2500 - 250)) < 100
     assert abs(float(query["end"][0]) - (5000 + 250)) < 100
     # A quarter of the rows is left, in every chart of the page.
     for metric in ("ramp", "twin"):

@@ -124,6 +124,8 @@ def test_answers_have_the_shapes_that_the_document_gives_them(server: Server) ->
     for path in ("", "/names", "/span"):
         assert ask("GET", f"/metrics{path}", params=of)
     assert ask("GET", "/runs/{run:str}/series", run, params=of)["a"]
+    cut = {**of, "sources": f'[["{run}",null,null]]', "max_points": 9}
+    assert ask("GET", "/metrics/buckets", params=cut)[0]["a"]
     ask("GET", "/events", params={"run": run})
     window = {"timestamp_begin": "2026-01-01", "timestamp_end": "2026-01-02", "window": 3600}
     ask("GET", "/events/histogram", params={"run": run, **window})

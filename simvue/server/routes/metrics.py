@@ -15,7 +15,7 @@ from simvue import wire
 from .. import query, series
 from ..forms import JSON, answer, check_id, checked, invalid, read_json, shape
 from ..ingest import faulty, gone
-from ..parameters import Columns, OfRuns, Points
+from ..parameters import Columns, OfRuns, OfSources, Points, Source
 from ..shapes import Extent, MetricRows, Stored
 from ..store import NoSuchRun, RunGone, Series, Store, buckets
 from . import Asked, threaded
@@ -159,6 +159,38 @@ def get_series(asked: Asked, run: str) -> Response[bytes]:
     return Response(msgspec.msgpack.encode(answers), media_type=wire.MSGPACK)
 
 
+@get("/metrics/buckets", query=OfSources, answer=list[Any], answer_media=wire.MSGPACK)
+@threaded
+def get_buckets(asked: Asked) -> Response[bytes]:
+    """Answer buckets of the same metrics of many runs or ranks: what a page of charts asks.
+
+    For each of ``sources``, in their order, stands what ``/runs/{run}/series`` answers for it; null
+    for a run that is not there, and a sentence where its rows cannot be cut so.
+    """
+    parameters = asked.parameters
+    names = query.texts(parameters, "metrics")
+    axis = _axis_or_metric(parameters)
+    log = _is_log(parameters)
+    most = query.whole(parameters, "max_points", BUCKETS_MAX)
+    if not most:
+        raise invalid("how many buckets at most, it has to say", "query", "max_points")
+    end = query.number(parameters, "end")
+
+    def told(source: Source) -> dict[str, Any] | str | None:
+        try:
+            cut = asked.store.cut(
+                source.run, names, axis, most, source.start, end, source.rank, log
+            )
+        except (NoSuchRun, RunGone):
+            return None
+        except (ValueError, OverflowError) as error:
+            return str(error)
+        return {name: series.pixels(one) for name, one in cut.items()}
+
+    found = [told(source) for source in query.sources(parameters)]
+    return Response(msgspec.msgpack.encode(found), media_type=wire.MSGPACK)
+
+
 def _axis(parameters: query.Parameters) -> buckets.Axis:
     text = parameters.get("xaxis") or "step"
     for axis in series.AXES:
@@ -181,4 +213,4 @@ def _is_log(parameters: query.Parameters) -> bool:
     return bool(text == "log")
 
 
-HANDLERS: Final = [add_metrics, get_values, get_names, get_span, get_series]
+HANDLERS: Final = [add_metrics, get_values, get_names, get_span, get_series, get_buckets]
