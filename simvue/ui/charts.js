@@ -105,7 +105,7 @@ export class Charts {
     }, ".*");
     this.others = element("optgroup", { label: "Another metric" });
     this.xaxis = element("select", {
-      id: "xaxis", onchange: () => go({ x: this.xaxis.value === "step" ? null : this.xaxis.value, from: null, to: null }),
+      id: "xaxis", onfocus: () => this.name(), onchange: () => go({ x: this.xaxis.value === "step" ? null : this.xaxis.value, from: null, to: null }),
     }, ...XAXES.map(([value, title]) => element("option", { value }, title)), this.others);
     this.logs = ["x", "y"].map((axis) => element("input", { type: "checkbox", onchange: () => this.turnLog(axis) }));
     this.smooth = element("input", {
@@ -242,10 +242,11 @@ export class Charts {
     }
   }
 
-  /** Offer the metrics as x axes. */
+  /** Offer x axes: the one there is, and all metrics once somebody turns to the list, of a thousand perhaps. */
   name() {
-    const names = [...new Set([...(this.names ?? []), ...(this.view && metricOver(this.view) ? [metricOver(this.view)] : [])])];
-    keep(this.others, /** @type {string[]} */ (names), (name) => name, (name) => element("option", { value: `metric:${name}` }, name));
+    const over = this.view && metricOver(this.view);
+    const offered = document.activeElement === this.xaxis ? this.names ?? [] : [];
+    keep(this.others, [...new Set([...offered, ...(over ? [over] : [])])], (name) => name, (name) => element("option", { value: `metric:${name}` }, name));
     if (this.view) this.xaxis.value = this.view.xaxis;
   }
 

@@ -1,11 +1,23 @@
 /* How numbers, times and durations read: pure functions from values to text. */
 
-const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+/**
+ * Make something when it is first needed: a format takes milliseconds, which the first paint does not have.
+ *
+ * @template Made
+ * @param {() => Made} make
+ */
+function later(make) {
+  /** @type {Made | undefined} */
+  let made;
+  return () => (made ??= make());
+}
+
+const relative = later(() => new Intl.RelativeTimeFormat("en", { numeric: "auto" }));
+const full = later(() => new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" }));
+const dayMonth = later(() => new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" }));
 /** @type {[Intl.RelativeTimeFormatUnit, number][]} */
 const AGES = [["year", 31_557_600], ["month", 2_629_800], ["week", 604_800], ["day", 86_400],
   ["hour", 3_600], ["minute", 60]];
-const CALENDAR = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
-const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 /** @type {Intl.NumberFormat[]} by how many places they write; each is made once, for every label of every frame */
 const PLACES = [];
 
@@ -27,7 +39,7 @@ export function moment(text) {
 export function age(milliseconds) {
   const seconds = (Date.now() - milliseconds) / 1000;
   for (const [unit, size] of AGES) {
-    if (seconds >= size) return RELATIVE.format(-Math.floor(seconds / size), unit);
+    if (seconds >= size) return relative().format(-Math.floor(seconds / size), unit);
   }
   return "just now";
 }
@@ -38,7 +50,7 @@ export function age(milliseconds) {
  * @param {number} milliseconds
  */
 export function calendar(milliseconds) {
-  return CALENDAR.format(milliseconds);
+  return full().format(milliseconds);
 }
 
 /**
@@ -172,7 +184,7 @@ export function wallTicks(values, step) {
   let day = "";
   return values.map((value) => {
     const date = new Date(value * 1000);
-    const today = DAY.format(date);
+    const today = dayMonth().format(date);
     const clock = date.toLocaleTimeString("en-GB", {
       hour: "2-digit", minute: "2-digit",
       ...(step < 60 && { second: "2-digit" }),

@@ -212,7 +212,7 @@ def _starts(
     x: NDArray[Any], most: int, low: Number, high: Number, log: bool = False
 ) -> NDArray[np.int64]:
     """Return where the buckets from *low* to *high* begin among ascending *x*."""
-    edges: Sequence[Number] | NDArray[np.float64]
+    edges: Sequence[Number] | NDArray[Any]
     if log:
         edges = np.geomspace(low, high, most + 1)[1:-1]
         if x.dtype == np.int64:
@@ -220,12 +220,17 @@ def _starts(
     elif x.dtype == np.int64:
         # Whole numbers, exactly: steps near 2**63 would all be one float64.
         low, high = math.ceil(max(low, -(2**63))), math.floor(min(high, 2**63 - 1))
-        edges = [low - (low - high - 1) * i // most for i in range(1, most)]
+        if max(-low, high, (high - low + 1) * most) < _INT64_MAX // 2:
+            edges = low - (low - high - 1) * np.arange(1, most) // most
+        else:
+            edges = [low - (low - high - 1) * i // most for i in range(1, most)]
     else:
         edges = [low * (1 - i / most) + high * (i / most) for i in range(1, most)]
     # Each edge belongs to the bucket on its right, the end of the range to the last bucket.
     starts = np.searchsorted(x, np.array(edges, x.dtype), side="left")
-    return np.unique(np.concatenate([[0], starts[starts < len(x)]]))
+    starts = starts[starts < len(x)]
+    # Ascending already, and each bucket has rows: np.unique would sort.
+    return np.concatenate([[0], starts[np.diff(starts, prepend=0) > 0]])
 
 
 def single(x: NDArray[Any], y: NDArray[np.float64]) -> Buckets:

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 # A bucket's edges are then off by a third of its width at most: less than a line's own (chosen).
 _CELLS_MIN: Final = 3
 
+# Metrics whose rows that are not folded are read together: what is not shared between them is held
+# for all at once, some MiB each (chosen).
+_TOGETHER: Final = 16
+
 # Without the axes of its rows, which are many times as large as all this.
 _FOLDS: Final = (
     "SELECT fold.key, shape, writer, coalesce(rank, -1) AS rank, level, first, rows, step_low, "
@@ -58,43 +62,73 @@ def cut(
         (shape["key"], {name: place for place, name in enumerate(json.loads(shape["names"]))})
         for shape in connection.execute("SELECT key, names FROM shape WHERE run = ?", (key,))
     ]
-    found = {}
-    for name in dict.fromkeys(names):
-        series: _Series | pairs.Pairs
-        if isinstance(axis, MetricAxis):
-            series = pairs.Pairs(connection, axis, window, rank)
-        else:
-            series = _Series(connection, axis, window, rank)
-        for shape, places in shapes:
-            if name in places:
-                series.add(shape, places, name)
-        if series.exists:
-            found[name] = series.cut()
+    found: dict[str, Cut] = {}
+    wanted = list(dict.fromkeys(names))
+    for first in range(0, len(wanted), _TOGETHER):
+        some = wanted[first : first + _TOGETHER]
+        series = (
+            _along_metric(connection, some, shapes, axis, window, rank)
+            if isinstance(axis, MetricAxis)
+            else _along_axis(connection, some, shapes, axis, window, rank)
+        )
+        found |= {name: one.cut() for name, one in series.items() if one.exists}
     return found
+
+
+def _along_axis(
+    connection: Connection,
+    names: Sequence[str],
+    shapes: Sequence[tuple[int, Mapping[str, int]]],
+    axis: Axis,
+    window: Window,
+    rank: int | None,
+) -> dict[str, _Series]:
+    """Return the series of *names*; of rows that have several of them each body is read once."""
+    series = {name: _Series(connection, axis, window) for name in names}
+    for shape, places in shapes:
+        metrics = {name: places[name] for name in names if name in places}
+        if not metrics:
+            continue
+        bodies = list(parts.bodies(connection, shape, list(metrics.values()), rank))
+        folds = connection.execute(f"{_FOLDS} parent IS NULL", (shape,)).fetchall()
+        roots = [fold for fold in folds if rank in (None, fold["rank"])]
+        for i, (name, metric) in enumerate(metrics.items()):
+            series[name].add(metric, [body[i] for body in bodies], roots)
+            series[name].exists |= bool(bodies or folds)
+    return series
+
+
+def _along_metric(
+    connection: Connection,
+    names: Sequence[str],
+    shapes: Sequence[tuple[int, Mapping[str, int]]],
+    axis: MetricAxis,
+    window: Window,
+    rank: int | None,
+) -> dict[str, pairs.Pairs]:
+    series = {name: pairs.Pairs(connection, axis, window, rank) for name in names}
+    for shape, places in shapes:
+        for name in names:
+            if name in places:
+                series[name].add(shape, places, name)
+    return series
 
 
 class _Series:
     """One series: its rows that are not folded, and its folds that no other sums up."""
 
-    def __init__(
-        self, connection: Connection, axis: Axis, window: Window, rank: int | None
-    ) -> None:
+    def __init__(self, connection: Connection, axis: Axis, window: Window) -> None:
         self._connection = connection
         self._axis = axis
         self._window = window
-        self._rank = rank
         self._bodies: list[Part] = []
         self._roots: list[tuple[int, Row]] = []
         self.exists = False
 
-    def add(self, shape: int, places: Mapping[str, int], name: str) -> None:
-        """Add the rows of *shape*, in which the metric *name* has its place of *places*."""
-        metric = places[name]
-        bodies = [part for (part,) in parts.bodies(self._connection, shape, [metric], self._rank)]
-        roots = self._connection.execute(f"{_FOLDS} parent IS NULL", (shape,)).fetchall()
-        self.exists |= bool(bodies or roots)
+    def add(self, metric: int, bodies: Sequence[Part], roots: Sequence[Row]) -> None:
+        """Add rows of one shape, in which the metric has the place *metric*."""
         self._bodies += bodies
-        self._roots += [(metric, root) for root in roots if self._rank in (None, root["rank"])]
+        self._roots += [(metric, root) for root in roots]
 
     def cut(self) -> Cut:
         """Read what the window needs, and cut it."""
