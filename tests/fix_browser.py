@@ -14,12 +14,12 @@ from fix_server import Server
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import ConsoleMessage, Locator, Request, expect, sync_playwright
 
+from benches.bench_page import FLAGS
+
 # A page hears of changes within a second; this is for a machine busy with everything else.
 PATIENCE_S = 30
 # Short against what a page takes to change, long against a question to the browser.
 LOOK_S = 0.05
-
-FLAGS = ("--no-sandbox", "--disable-quic", "--disable-dev-shm-usage")
 
 expect.set_options(timeout=PATIENCE_S * 1000)
 

@@ -19,13 +19,14 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path[:0] = [str(Path(__file__).parents[i]) for i in (1, 2)]
 
-from fix_browser import FLAGS, Browser
+from fix_browser import Browser
 from fix_server import ROOT, Server
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+from benches.bench_page import FLAGS
 from simvue import wire
 
 IMAGES = ROOT / "docs" / "images"
