@@ -9,6 +9,8 @@ logged, or as many buckets as their chart has pixels::
                 "rank": bin of int32, -1 for none, where ranks share the run}
     buckets    {"count": bin, "nonfinite": bin, "first": bin, "x_first": bin, ...,
                 "left_out": rows of the whole series that have no place on the axis}
+    drawn      {"columns": bin of float64, those of a chart one behind the other: count,
+                nonfinite, first, last, min, max, x_first, x_last; "left_out": ...}
 
 A ``bin`` is little-endian: int64, float64, and eight bytes a value, of which ``kinds`` says
 what they are: "f" float64, "i" int64, "u" uint64, "b" bool for all rows, or a byte 0 to 3 a
@@ -135,6 +137,15 @@ def pixels(cut: buckets.Cut) -> dict[str, Any]:
         "x_min": _binary(cut.min_x, "<f8"),
         "x_max": _binary(cut.max_x, "<f8"),
     }
+
+
+def drawn(cut: buckets.Cut) -> dict[str, Any]:
+    """Return of buckets what a chart draws, in numbers that a browser takes as they are."""
+    columns = (
+        *(cut.count, cut.nonfinite, cut.first, cut.last),
+        *(cut.min, cut.max, cut.first_x, cut.last_x),
+    )
+    return {"columns": _binary(np.stack(columns), "<f8"), "left_out": cut.left_out}
 
 
 def _binary(column: NDArray[Any], form: str) -> bytes:

@@ -316,9 +316,8 @@ export function metricNames(runs, signal) {
 }
 
 /**
- * The buckets of *metrics* of several runs, or ranks of them, for each in its place:
- * `{name: {count, nonfinite, first, last, min, max, x_first, ...}}`, as `series.js` reads them,
- * at most *points* of them a metric; null if there is no such run; or why there are none.
+ * The buckets of *metrics* of several runs, or ranks of them, for each in its place: by metric, as
+ * `series.js` reads them, at most *points* each; null if there is no such run; or why there are none.
  *
  * @param {[run: string, rank: number | null, start: number | null][]} sources
  * @param {{ metrics: string[], xaxis: string, log?: boolean, points: number, end?: number }} range
@@ -334,26 +333,24 @@ export async function series(sources, { metrics, xaxis, log, points, end }, sign
  * A page of a run's events, oldest first.
  *
  * @param {string} run
- * @param {{ find?: string, start: number, count: number }} range
+ * @param {{ find?: string, level?: string, start: number, count: number }} range of *level* and graver ones
  * @param {AbortSignal} [signal]
  * @returns {Promise<Page<Event>>}
  */
-export function listEvents(run, { find, start, count }, signal) {
-  const filters = find ? [`event.message contains ${find}`] : [];
+export function listEvents(run, { find, level, start, count }, signal) {
+  const filters = [find && `event.message contains ${find}`, level && `event.log_level >= ${level}`].filter(Boolean);
   return read("/events", { run, start, count, filters }, signal);
 }
 
 // ---- Folders, tags, people ----------------------------------------------------------------------
 
 /**
- * The folders, by path; the first thousand of them.
+ * All folders.
  *
- * @returns {Promise<Page<Folder>>}
+ * @returns {Promise<Folder[]>}
  */
 export function listFolders() {
-  return keptFor("folders", 10, () => read("/folders", {
-    start: 0, count: PAGE_MAX, sorting: [{ id: "path", desc: false }],
-  }));
+  return keptFor("folders", 10, () => listAll("folders"));
 }
 
 /**

@@ -6,15 +6,8 @@
  */
 
 /**
- * @typedef {object} Buckets one metric's, as the server sends them: a `bin` of equal length each
- * @property {Uint8Array} count int64, as is `nonfinite`; the others are float64
- * @property {Uint8Array} nonfinite
- * @property {Uint8Array} first
- * @property {Uint8Array} last
- * @property {Uint8Array} min
- * @property {Uint8Array} max
- * @property {Uint8Array} x_first
- * @property {Uint8Array} x_last
+ * @typedef {object} Buckets one metric's, as the server sends them
+ * @property {Uint8Array} columns float64, one behind the other in the order of COLUMNS
  * @property {number} left_out rows of the whole series that have no place on the axis
  *
  * @typedef {Record<typeof COLUMNS[number], Float64Array> & { left: number }} Cut the same as numbers, ascending in x
@@ -25,7 +18,7 @@
  * @property {Float64Array} low
  * @property {Float64Array} high
  * @property {boolean} banded whether some bucket holds more than one value
- * @property {{ x: number, value: number }[]} odd where rows are not finite, and what they are
+ * @property {{ x: number, value: number }[]} odd where rows are not finite, and what one of them is; NaN also where that is not known
  * @property {number} rows as are the following, of the rows within the range that was asked for
  * @property {number} nonfinite
  * @property {number} last
@@ -46,15 +39,14 @@ const COLUMNS = ["count", "nonfinite", "first", "last", "min", "max", "x_first",
  */
 export function read(buckets, xaxis) {
   const scale = xaxis === "timestamp" ? 1e-6 : 1;
-  /** @type {(name: typeof COLUMNS[number]) => Float64Array} */
-  const column = (name) => {
-    // The answer's numbers lie at any offset, typed arrays only at multiples of eight: a copy.
-    const { buffer } = buckets[name].slice();
-    if (name === "count" || name === "nonfinite") return Float64Array.from(new BigInt64Array(buffer), Number);
-    const floats = new Float64Array(buffer);
-    return name.startsWith("x_") && scale !== 1 ? floats.map((x) => x * scale) : floats;
-  };
-  return /** @type {Cut} */ ({ ...Object.fromEntries(COLUMNS.map((name) => [name, column(name)])), left: buckets.left_out });
+  // The answer's numbers lie at any offset, typed arrays only at multiples of eight: a copy.
+  const all = new Float64Array(buckets.columns.slice().buffer);
+  const size = all.length / COLUMNS.length;
+  const columns = COLUMNS.map((name, i) => {
+    const column = all.subarray(i * size, (i + 1) * size);
+    return [name, name.startsWith("x_") && scale !== 1 ? column.map((x) => x * scale) : column];
+  });
+  return /** @type {Cut} */ ({ ...Object.fromEntries(columns), left: buckets.left_out });
 }
 
 /**
@@ -103,7 +95,8 @@ export function trace(cut, range) {
     made.high[place] = max[at];
     if (i < 0) continue;
     const x = made.x[place];
-    if (cut.nonfinite[i] > 0) made.odd.push({ x, value: finite ? first[i] : value });
+    // Of a bucket's rows that are not finite the server tells the count: only its ends are known.
+    if (cut.nonfinite[i] > 0) made.odd.push({ x, value: [value, first[i]].find((end) => !Number.isFinite(end)) ?? NaN });
     made.banded ||= min[i] < max[i];
     if (!range || (x >= range[0] && cut.x_first[i] <= range[1])) tell(made, cut, i);
   }

@@ -164,8 +164,8 @@ def get_series(asked: Asked, run: str) -> Response[bytes]:
 def get_buckets(asked: Asked) -> Response[bytes]:
     """Answer buckets of the same metrics of many runs or ranks: what a page of charts asks.
 
-    For each of ``sources``, in their order, stands what ``/runs/{run}/series`` answers for it; null
-    for a run that is not there, and a sentence where its rows cannot be cut so.
+    Of each of ``sources``, in their order, stands what a chart draws of each metric (series.py);
+    null for a run that is not there, and a sentence where its rows cannot be cut so.
     """
     parameters = asked.parameters
     names = query.texts(parameters, "metrics")
@@ -185,7 +185,7 @@ def get_buckets(asked: Asked) -> Response[bytes]:
             return None
         except (ValueError, OverflowError) as error:
             return str(error)
-        return {name: series.pixels(one) for name, one in cut.items()}
+        return {name: series.drawn(one) for name, one in cut.items()}
 
     found = [told(source) for source in query.sources(parameters)]
     return Response(msgspec.msgpack.encode(found), media_type=wire.MSGPACK)
