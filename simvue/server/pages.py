@@ -37,8 +37,8 @@ CSP: Final = (
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
-# Below it a compressed file is hardly smaller: it fits into one packet anyway.
-COMPRESS_MIN: Final = 1024
+# Below it a compressed file is hardly smaller.
+COMPRESS_MIN: Final = 256
 # Browsers cap the life of a cookie at 400 days.
 COOKIE_S: Final = 400 * 86_400
 # A token is some hundred characters; a form larger than this is none of ours.
