@@ -15,14 +15,16 @@ import contextlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 
 import requests
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
+from benches.bench_store import opened
 from benches.node import Node
+from simvue.server.store.sqlite import SQLiteStore
 
 RUNS = 10_000
 TIMES = 7
@@ -104,18 +106,26 @@ class Looker:
 
 
 @contextlib.contextmanager
-def looking() -> Iterator[tuple[Looker, Node]]:
-    """Start a server of the bench's own and a Chromium."""
+def looking(
+    fill: Callable[[SQLiteStore], None] = lambda store: None,
+) -> Iterator[tuple[Looker, Node]]:
+    """Start a server of the bench's own, over a store that *fill* has filled, and a Chromium."""
     path = shutil.which("chromium") or shutil.which("google-chrome")
     assert path is not None, "needs chromium (Debian: chromium)"
     with (
         tempfile.TemporaryDirectory(dir=".") as directory,
-        Node(Path(directory)) as node,
+        _filled(Path(directory), fill) as node,
         sync_playwright() as playwright,
     ):
         chromium = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
         yield Looker(chromium, node), node
         chromium.close()
+
+
+def _filled(directory: Path, fill: Callable[[SQLiteStore], None]) -> Node:
+    with opened(directory / "data") as store:
+        fill(store)
+    return Node(directory)
 
 
 def make_runs(node: Node, count: int) -> None:
