@@ -25,6 +25,7 @@ def main(arguments: list[str] | None = None) -> None:
             name="edge-values",
             metadata={"nan": NAN, "nested": {"list": [1, 2.5, None, True]}, "text": "Größe ≤ 1 µm"},
             tags=["demo", "edge"],
+            description="NaN, infinities, large integers: no simulation, but kept as they are.",
             folder="/demo",
         )
         for _ in range(rounds):

@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
             name="heat2d",
             metadata={"size": SIZE, "dt": DT, "edge": {"hot": HOT, "cold": 0.0}},
             tags=["demo", "heat"],
-            description="Explicit finite differences on a square plate with one hot edge.",
+            description="Heat spreads over a plate with one hot edge until nothing changes.",
             folder="/demo",
         )
         run.log_event(f"{SIZE} x {SIZE} plate, {steps} steps of {DT:.3e}")

@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
             name="lorenz96",
             metadata={"size": SIZE, "forcing": FORCING, "dt": DT, "scheme": "midpoint"},
             tags=["demo", "chaos"],
-            description=f"Lorenz-96: {SIZE} variables on a ring, forcing {FORCING}.",
+            description=f"Chaos on a ring of {SIZE} variables (Lorenz-96), {steps:,} steps.",
             folder="/demo",
         )
         log = run.bind_metrics("energy", "x/mean", "x/min", "x/max", "x/first")

@@ -16,7 +16,7 @@ def main(arguments: list[str] | None = None) -> None:
         name="my-first-run",
         metadata={"environment": "test", "status": "converging"},
         tags=["test"],
-        description="This is a test",
+        description="A first run: an error that falls, and a swing beside it.",
         folder="/tests",
     )
     for step in range(steps):

@@ -12,7 +12,13 @@ from simvue import Run
 def submit(name: str) -> None:
     """Register the run before it can start, and print the name to reconnect with."""
     run = Run()
-    run.init(name=name, metadata={"queue": "short"}, tags=["queued"], status="created")
+    run.init(
+        name=name,
+        metadata={"queue": "short"},
+        tags=["queued"],
+        description="A job that was queued by one process and done by another.",
+        status="created",
+    )
     print(run.name)
 
 

@@ -4,7 +4,8 @@ import argparse
 
 from simvue import Run
 
-RATES = (2.9, 3.3, 3.5, 3.9)
+# Growth rates, and where the population goes at each.
+RATES = {2.9: "settles", 3.3: "goes up and down", 3.5: "goes round four sizes", 3.9: "is chaos"}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -12,13 +13,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=400)
     steps = parser.parse_args(arguments).steps
 
-    for rate in RATES:
+    for rate, fate in RATES.items():
         with Run() as run:
             run.init(
                 name=f"logistic-{rate}",
                 metadata={"rate": rate},
                 tags=["scan"],
-                description="The logistic map: a fixed point, cycles, chaos.",
+                description=f"A population that {fate}: the logistic map at {rate}.",
                 folder="/demo/scan",
             )
             x = 0.5

@@ -11,6 +11,7 @@ spaces, the value unquoted and running to the end::
     metadata.seed not exists    Filter("metadata.seed", "not exists")
     created < 3d                Filter("created", "<", "3d")     younger than three days
     beta > 2.0                  Filter("metadata.beta", ">", "2.0")
+    folder.path within /sweep   Filter("folder.path", "within", "/sweep")    there or below
 
 A key that is no column of a run or folder is a metadata key: people type them bare.
 """
@@ -41,6 +42,7 @@ COLUMNS: Final = frozenset(
 FAMILIES: Final = ("metadata.", "system.", "alert.", "event.")
 
 _HAS = re.compile(r"has( not)? tag\.(.+)", re.DOTALL)
+_WITHIN = re.compile(r"((?:folder\.)?path) within (/.*)", re.DOTALL)
 _EXISTS = re.compile(r"(\S.*?) (not exists|exists)")
 # The key is the shortest text before an operator, so a value may hold operators, and
 # "not contains" is met before the "contains" inside it.
@@ -59,6 +61,8 @@ def parse(text: str) -> Filter:
         if _OPERATOR.match(match[2].strip()):
             raise ValueError(f"filter {text[:200]!r} is malformed: has tag. takes a name alone")
         return Filter("tag", "has not" if match[1] else "has", match[2])
+    if match := _WITHIN.fullmatch(text):
+        return Filter(match[1], "within", match[2])
     if match := _COMPARISON.fullmatch(text):
         return _comparison(text, match[1], match[2], match[3])
     if match := _EXISTS.fullmatch(text):

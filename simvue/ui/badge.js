@@ -1,6 +1,6 @@
 /* Badge: the small marks of a run that every view shows: status, colour, tags, times. */
 
-import { tint } from "./colour.js";
+import { cutDot, dash, tint } from "./colour.js";
 import { element, write } from "./elements.js";
 import { age, calendar, duration, moment } from "./format.js";
 
@@ -46,7 +46,7 @@ export function live(run) {
  */
 export function colourDot(run) {
   const made = element("span", { class: "dot", "aria-hidden": "true" });
-  made.style.background = tint(run.id);
+  made.style.background = cutDot(tint(run.id), dash(run.id));
   return made;
 }
 

@@ -79,7 +79,7 @@ export function tagRuns(runs, done) {
  * @param {() => void} done
  */
 export function moveRuns(runs, done) {
-  const { field, parts } = offering("Folder, beginning with /", async () => (await listFolders()).data.map(({ path }) => path));
+  const { field, parts } = offering("Folder, beginning with /", async () => (await listFolders()).map(({ path }) => path));
   ask(`Move ${many(runs.length, "run")}`, {
     content: parts,
     verb: "Move",

@@ -7,6 +7,7 @@
  */
 
 import uPlot from "./vendor/uplot/uPlot.min.js";
+import { cutDot } from "./colour.js";
 import { element, fill, write } from "./elements.js";
 import { calendar, elapsedTicks, integer, many, number, powers, ticks, wallTicks } from "./format.js";
 import { drawLines, ends, never, scaleTo, soon } from "./plot.js";
@@ -344,7 +345,7 @@ export class Chart {
     fill(this.list, element("p", {}, this.place(x)),
       ...found.slice(from, from + LISTED_MAX).map(({ line, value }) => {
         const dot = element("span", { class: "dot" });
-        dot.style.background = line.colour();
+        dot.style.background = cutDot(line.colour(), line.dash);
         return element("p", { class: line.key === this.hover.line ? "set" : "" },
           dot, element("span", { dir: "auto" }, line.name), element("b", {}, number(value)));
       }),

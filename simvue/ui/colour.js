@@ -2,8 +2,9 @@
  * Colour: the one colour of a run, the same in every view and for everybody.
  *
  * It follows from the id alone.  Twelve hues that those who see fewer colours can tell apart
- * (after Okabe and Ito, and Tol) stand in the style sheet as `--hue-0` to `--hue-11`, once for
- * light and once for dark ground.  Of many runs some share a hue; their dashes differ.
+ * stand in the style sheet as `--hue-0` to `--hue-11`, once for light and once for dark ground.
+ * Of many runs some share a hue; most of these differ in the dashes of their lines, and so in
+ * the cut of their dots.
  */
 
 import { ink } from "./theme.js";
@@ -12,6 +13,9 @@ export const HUES = 12;
 
 /** Lengths of dashes and gaps in pixels; runs of one hue most often differ in these. */
 const DASHES = [[], [7, 4], [2, 3]];
+
+/** What is cut out of the dot that stands for a line, for each of DASHES: nothing, its middle, a half. */
+const CUTS = ["", "radial-gradient(var(--panel) 34%, #0000 38%)", "linear-gradient(90deg, var(--panel) 50%, #0000 0)"];
 
 /** @param {string} run an id */
 function place(run) {
@@ -46,4 +50,14 @@ export function hue(run) {
  */
 export function dash(run) {
   return DASHES[Math.floor(place(run) / HUES) % DASHES.length];
+}
+
+/**
+ * The background of the dot that stands for a line of *colour* and *dashes*.
+ *
+ * @param {string} colour
+ * @param {number[]} dashes
+ */
+export function cutDot(colour, dashes) {
+  return `${CUTS[DASHES.indexOf(dashes)] ?? ""} ${colour}`;
 }

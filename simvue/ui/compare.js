@@ -330,7 +330,7 @@ class Compare {
       this.page.go({ axis: [...this.axes().map((fact) => fact.id).filter((known) => known !== id), id] });
     });
     const narrow = element("button", {
-      type: "button", onclick: () => this.page.go({ runs: idsMember(parallel.chosen.map(({ id }) => id)), brush: null }),
+      type: "button", onclick: () => this.page.go({ runs: idsMember(parallel.offered.map(({ run }) => run.id)), brush: null }),
     }, "Keep the chosen runs only");
     fill(this.section, element("div", { class: "tools" }, axes, field.label, narrow), parallel.element);
     return () => {
@@ -340,8 +340,8 @@ class Compare {
         onclick: () => this.page.go({ axis: shown.map((fact) => fact.id).filter((known) => known !== id) }),
       }, element("bdi", {}, id), " ✕")));
       parallel.show(this.runs, shown, this.brushes());
-      const { length } = parallel.chosen;
-      narrow.disabled = length === 0 || length === parallel.lines.length;
+      const { length } = parallel.offered;
+      narrow.disabled = length === 0 || length === parallel.marks.length;
     };
   }
 

@@ -2,7 +2,7 @@
  * Events: what a run said in words, the newest at the end and followed while one is there.
  *
  * Every event is one line of the same height, so the lines on screen are elements and the
- * others are not; a click shows all of an event.
+ * others are not; a click or Enter shows all of an event.
  */
 
 import { listEvents } from "./api.js";
@@ -28,6 +28,9 @@ const LINES_MAX = 1_000_000;
 /** Lines drawn beyond each edge. */
 const BEYOND = 10;
 
+/** Levels that hide the lesser ones; below the first there is only `debug`. */
+const LEVELS = ["info", "warning", "error", "critical"];
+
 /** Milliseconds between looks. */
 const REFRESH = 500;
 
@@ -48,7 +51,7 @@ class Events {
   constructor(page, id) {
     this.id = id;
     this.page = page;
-    /** @type {string | null} */
+    /** @type {{ find: string, level: string } | null} */
     this.wanted = null;
     this.count = 0;
     /** @type {Map<number, Event[]>} by number of page; the one used last stands last */
@@ -58,13 +61,17 @@ class Events {
       type: "search", class: "find", placeholder: "Find in messages   /", "aria-label": "Find in messages",
       oninput: () => page.go({ find: this.find.value }, true),
     });
+    this.level = element("select", { "aria-label": "Levels", onchange: () => page.go({ level: this.level.value }) },
+      element("option", { value: "" }, "All levels"),
+      ...LEVELS.map((level) => element("option", { value: level }, level === LEVELS.at(-1) ? level : `${level} and graver`)));
     this.total = element("p", { class: "total", role: "status" });
     this.tail = element("button", { type: "button", class: "toggle", "aria-pressed": "true", onclick: () => this.turn(!this.following) }, "Follow");
     this.list = element("ol", { class: "events" });
     this.log = element("div", {
       class: "log card", tabindex: 0, "aria-label": "Events", role: "region", hidden: true, onscroll: () => this.scrolled(),
+      onkeydown: (/** @type {KeyboardEvent} */ event) => this.press(event),
     }, this.list);
-    fill(page.target, element("div", { class: "tools" }, this.find, this.total, this.tail), this.log);
+    fill(page.target, element("div", { class: "tools" }, this.find, this.level, this.total, this.tail), this.log);
     this.poll = page.scope.own(new Poll((signal) => this.refresh(signal), {
       pause: () => REFRESH, heard: page.heard, interest: { topics: ["rows"], runs: [id] },
     }));
@@ -75,10 +82,12 @@ class Events {
 
   /** @param {URLSearchParams} query */
   follow(query) {
-    const wanted = query.get("find") ?? "";
-    if (document.activeElement !== this.find) this.find.value = wanted;
-    if (wanted === this.wanted) return;
-    this.wanted = wanted;
+    const find = query.get("find") ?? "";
+    const level = query.get("level") ?? "";
+    if (document.activeElement !== this.find) this.find.value = find;
+    this.level.value = level;
+    if (find === this.wanted?.find && level === this.wanted.level) return;
+    this.wanted = { find, level };
     this.pages.clear();
     this.poll.now();
   }
@@ -88,6 +97,25 @@ class Events {
     this.following = following;
     this.tail.setAttribute("aria-pressed", String(following));
     if (following) this.log.scrollTop = this.log.scrollHeight;
+  }
+
+  /**
+   * Walk along the lines with the arrow keys, from the newest or the first on screen on.
+   *
+   * @param {KeyboardEvent} event
+   */
+  press(event) {
+    const way = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+    const lines = /** @type {HTMLElement[]} */ (Array.from(this.list.children));
+    const at = lines.findIndex((line) => line.contains(/** @type {Node} */ (event.target)));
+    if (way) {
+      const { top } = this.log.getBoundingClientRect();
+      const begin = this.following ? lines.at(-1) : lines.find((line) => line.getBoundingClientRect().top >= top);
+      (at < 0 ? begin : lines[at + way])?.focus();
+      if (way < 0) this.turn(false);
+    } else if (event.key === "Enter") lines[at]?.click();
+    else return;
+    event.preventDefault();
   }
 
   scrolled() {
@@ -126,7 +154,7 @@ class Events {
     const { wanted } = this;
     if (wanted === null) return;
     const ask = async (/** @type {number} */ page) => {
-      const { count, data } = await listEvents(this.id, { find: wanted, start: page * PAGE, count: PAGE }, signal);
+      const { count, data } = await listEvents(this.id, { ...wanted, start: page * PAGE, count: PAGE }, signal);
       this.count = count;
       this.pages.delete(page);
       this.pages.set(page, data);
@@ -157,7 +185,7 @@ class Events {
       const event = this.pages.get(Math.floor(number / PAGE))?.[number % PAGE];
       if (event) shown.push({ number, event });
     }
-    keep(this.list, shown, ({ number }) => `${this.wanted} ${number}`, ({ event }) => line(event), (made, { number }) => {
+    keep(this.list, shown, ({ number }) => `${Object.values(this.wanted ?? {})} ${number}`, ({ event }) => line(event), (made, { number }) => {
       made.style.transform = `translateY(${(number - this.first) * LINE}px)`;
     });
   }
@@ -167,7 +195,7 @@ class Events {
 function line(event) {
   const { message, timestamp, log_level: level } = event;
   const first = message.split("\n", 1)[0];
-  return element("li", { class: level ?? "info", onclick: () => whole(event) },
+  return element("li", { class: level ?? "info", tabIndex: -1, onclick: () => whole(event) },
     element("time", { dateTime: timestamp }, calendar(/** @type {number} */ (moment(timestamp)))),
     element("span", { class: "level" }, level ?? "info"),
     element("span", { class: "message", dir: "auto" }, first),

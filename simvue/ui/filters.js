@@ -44,8 +44,8 @@ const FIELDS = [
     values: async () => (await listTags()).data.map(({ name }) => name),
   },
   {
-    title: "Folder", key: "folder.path", ops: TEXT,
-    values: async () => (await listFolders()).data.map(({ path }) => path),
+    title: "Folder", key: "folder.path", ops: [["within", "is or lies in"], ...TEXT],
+    values: async () => (await listFolders()).map(({ path }) => path),
   },
   { title: "Description", key: "description", ops: TEXT },
   { title: "Created", key: "created", ops: AGE, hint: AGE_HINT },

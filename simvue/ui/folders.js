@@ -9,20 +9,17 @@ import { colourDot, since, status, tagMark } from "./badge.js";
 import { leaves } from "./columns.js";
 import { ask, complain } from "./dialog.js";
 import { editor } from "./editor.js";
-import { element, fill, keep, write } from "./elements.js";
+import { element, fill, write } from "./elements.js";
 import { many, integer } from "./format.js";
+import { onKey } from "./keys.js";
 import { Poll } from "./poll.js";
 import { address, runAddress } from "./router.js";
-import { branches } from "./tree.js";
+import { TREE_KEYS, Tree, parents } from "./tree.js";
 
 /** @typedef {import("./api.js").Folder} Folder */
 
 /** Milliseconds between looks: there may be thousands of folders, and their counts are no pulse. */
 const PAUSE = 10_000;
-
-/** Pixels of a line of the tree; lists.css has the same number. */
-const LINE = 30;
-const MARGIN = 10;
 
 /** Runs that are shown of a folder; the table of runs has them all. */
 const RUNS = 10;
@@ -40,34 +37,21 @@ class Folders {
   constructor(page) {
     this.page = page;
     this.query = new URLSearchParams();
-    /** @type {Map<string, Folder>} by path */
-    this.folders = new Map();
-    /** @type {import("./tree.js").Branch[]} */
-    this.branches = [];
-    /** @type {Map<string, number>} runs in a folder and all below it */
-    this.totals = new Map();
-    /** @type {Set<string>} paths whose folders are seen */
-    this.opened = new Set(["/"]);
-    /** @type {import("./tree.js").Branch[]} */
-    this.lines = [];
     /** The folder and the answer that the details were made of. */
     this.detailed = "";
-    this.frame = 0;
 
     this.total = element("p", { class: "total", role: "status" });
     this.find = element("input", {
       type: "search", class: "find", placeholder: "Find a folder   /", "aria-label": "Find folders",
       oninput: () => page.go({ find: this.find.value }, true),
     });
-    this.list = element("ul");
-    this.canvas = element("div", { class: "lines" }, this.list);
-    this.tree = element("nav", { class: "card folders", "aria-label": "Folders" }, this.canvas);
+    this.tree = new Tree((path) => address("/dashboard/folders", { path, find: this.query.get("find") }), false);
+    this.tree.element.classList.add("folders");
     this.details = element("section", { class: "details", "aria-label": "The folder" });
     fill(page.target, element("div", { class: "head" }, element("h1", {}, "Folders"), this.total, this.find),
-      element("div", { class: "beside" }, this.tree, this.details));
+      element("div", { class: "beside" }, this.tree.element, this.details));
     page.title("Folders");
-    page.scope.listen(this.tree, "scroll", () => this.scrolled(), { passive: true });
-    page.scope.ending(() => cancelAnimationFrame(this.frame));
+    onKey(page.scope, "ArrowRight", TREE_KEYS);
     this.poll = page.scope.own(new Poll((signal) => this.refresh(signal), {
       pause: () => PAUSE, heard: page.heard, interest: { topics: ["run"] },
     }));
@@ -77,8 +61,8 @@ class Folders {
   follow(query) {
     this.query = query;
     if (document.activeElement !== this.find) this.find.value = query.get("find") ?? "";
-    for (const above of parents(this.path)) this.opened.add(above);
-    this.draw();
+    this.tree.choose(this.path, query.get("find") ?? "");
+    this.drawDetails();
   }
 
   get path() {
@@ -89,87 +73,25 @@ class Folders {
   async refresh(signal) {
     /** @type {Folder[]} */
     const found = await listAll("folders", signal);
-    this.folders = new Map(found.map((folder) => [folder.path, folder]));
-    this.branches = branches(found);
-    this.totals = new Map();
-    for (const { path, runs } of found) {
-      for (const above of runs ? [...parents(path), path] : []) {
-        this.totals.set(above, (this.totals.get(above) ?? 0) + runs);
-      }
-    }
+    this.tree.show(found);
     write(this.total, many(found.length, "folder"));
-    this.draw();
-  }
-
-  draw() {
-    const find = (this.query.get("find") ?? "").toLowerCase();
-    const root = { path: "/", name: "/", depth: 0, runs: 0, inner: this.branches.length > 0 };
-    this.lines = [root, ...this.branches].filter(({ path }) => (find
-      ? path.toLowerCase().includes(find)
-      : parents(path).every((above) => this.opened.has(above))));
-    this.drawLines();
     this.drawDetails();
-  }
-
-  // ---- The tree --------------------------------------------------------------------------------
-
-  scrolled() {
-    cancelAnimationFrame(this.frame);
-    this.frame = requestAnimationFrame(() => this.drawLines());
-  }
-
-  /** Draw the lines on screen; a margin stands for those above them. */
-  drawLines() {
-    const first = Math.max(0, Math.floor(this.tree.scrollTop / LINE) - MARGIN);
-    const end = first + Math.ceil((this.tree.clientHeight || 800) / LINE) + 2 * MARGIN;
-    this.canvas.style.height = `${this.lines.length * LINE}px`;
-    this.list.style.transform = `translateY(${first * LINE}px)`;
-    keep(this.list, this.lines.slice(first, end), ({ path }) => path, (line) => this.line(line), (item, line) => {
-      const [turn, link] = /** @type {HTMLElement[]} */ ([...item.children]);
-      const open = this.opened.has(line.path);
-      turn.classList.toggle("hollow", !line.inner || this.query.has("find"));
-      turn.setAttribute("aria-expanded", String(open));
-      turn.setAttribute("aria-label", `${open ? "Close" : "Open"} ${line.path}`);
-      write(turn, open ? "▾" : "▸");
-      if (line.path === this.path) link.setAttribute("aria-current", "true");
-      else link.removeAttribute("aria-current");
-      const [star, , count] = link.children;
-      write(star, this.folders.get(line.path)?.starred ? "★ " : "");
-      const total = this.totals.get(line.path);
-      write(count, total ? integer(total) : "");
-      /** @type {HTMLAnchorElement} */ (link).href = address("/dashboard/folders", { path: line.path, find: this.query.get("find") });
-    });
-  }
-
-  /** @param {import("./tree.js").Branch} line */
-  line(line) {
-    const turn = element("button", {
-      type: "button", class: "plain turn",
-      onclick: () => {
-        if (!this.opened.delete(line.path)) this.opened.add(line.path);
-        this.draw();
-      },
-    });
-    const item = element("li", {}, turn, element("a", { title: line.path },
-      element("span", { class: "star" }), element("bdi", {}, this.query.has("find") ? line.path : line.name), element("small")));
-    item.style.paddingLeft = `${(this.query.has("find") ? 0 : line.path === "/" ? 0 : line.depth + 1) * 14}px`;
-    return item;
   }
 
   // ---- One folder ------------------------------------------------------------------------------
 
   /** Make the details anew if the folder or what is known of it is another: an editor that is open stays. */
   drawDetails() {
-    const folder = this.folders.get(this.path);
+    const folder = this.tree.folders.get(this.path);
     if (!folder) {
       this.detailed = "";
-      fill(this.details, this.folders.size > 0 && element("p", { class: "card empty" }, `There is no folder ${this.path}.`));
+      fill(this.details, this.tree.folders.size > 0 && element("p", { class: "card empty" }, `There is no folder ${this.path}.`));
       return;
     }
-    const made = JSON.stringify([folder, this.totals.get(folder.path)]);
+    const made = JSON.stringify([folder, this.tree.totals.get(folder.path)]);
     if (made === this.detailed || this.editing(folder)) return;
     this.detailed = made;
-    const total = this.totals.get(folder.path) ?? 0;
+    const total = this.tree.totals.get(folder.path) ?? 0;
     const created = element("time");
     since(created, folder.created);
     const newest = element("ul", { class: "plainlist" });
@@ -226,7 +148,7 @@ class Folders {
    */
   trash(folder, total) {
     if (folder.path === "/") return null;
-    const below = this.branches.filter(({ path }) => path.startsWith(`${folder.path}/`)).length;
+    const below = this.tree.branches.filter(({ path }) => path.startsWith(`${folder.path}/`)).length;
     return element("button", {
       type: "button",
       onclick: () => ask("Delete a folder", {
@@ -294,14 +216,11 @@ class Folders {
   async newest(folder, list) {
     const below = folder.path === "/" ? "/" : `${folder.path}/`;
     try {
-      const pages = await Promise.all([`== ${folder.path}`, `contains ${below}`].map((which) => listRuns({
-        filters: [`folder.path ${which}`], sorting: [{ id: "created", desc: true }], count: RUNS,
+      const { data } = await listRuns({
+        filters: [`folder.path within ${folder.path}`], sorting: [{ id: "created", desc: true }], count: RUNS,
         metrics: false, metadata: false, system: false,
-      }, this.page.scope.signal)));
-      // Another folder may have such a path within its own, and the root is below itself.
-      const found = new Map(pages.flatMap(({ data }) => data).filter((run) => `${run.folder}/`.startsWith(below)).map((run) => [run.id, run]));
-      const newest = [...found.values()].sort((a, b) => (a.created ?? "") < (b.created ?? "") ? 1 : -1).slice(0, RUNS);
-      fill(list, ...newest.map((run) => {
+      }, this.page.scope.signal);
+      fill(list, ...data.map((run) => {
         const mark = element("span");
         status(mark, run);
         return element("li", {}, element("a", { href: runAddress(run.id) }, colourDot(run), " ", element("bdi", {}, run.name)),
@@ -311,18 +230,6 @@ class Folders {
       if (!this.page.scope.closed) this.page.heard(error);
     }
   }
-}
-
-/**
- * The paths of the folders that *path* lies in, the outermost first.
- *
- * @param {string} path
- * @returns {string[]}
- */
-function parents(path) {
-  if (path === "/") return [];
-  const parts = path.split("/").slice(1, -1);
-  return ["/", ...parts.map((_, i) => `/${parts.slice(0, i + 1).join("/")}`)];
 }
 
 /**

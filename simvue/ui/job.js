@@ -34,7 +34,8 @@ import { ink, themes } from "./theme.js";
  * @property {string} run
  * @property {number | undefined} within the rank, of a run that several share
  * @property {string} href
- * @property {Float64Array} row a value for each column
+ * @property {Float64Array} row a value for each column; NaN of nothing
+ * @property {Set<number>} nan the columns in which it is no gap but what was logged
  * @property {number} rate steps a second, from the first row to the last; NaN of fewer than two
  */
 
@@ -175,12 +176,15 @@ class Job {
     const runs = table.ranks.map((/** @type {{ run: string }} */ one) => one.run);
     if (whose.filters && runs.some((run) => !this.known.has(run))) await this.meet(whose.filters, runs, signal);
     this.metric = metric;
-    this.ranks = table.ranks.map((/** @type {any} */ one) => ({
-      run: one.run, rank: this.known.get(one.run) ?? one.rank, within: one.rank ?? undefined,
-      href: runAddress(one.run, group === null ? { rank: String(one.rank) } : {}),
-      row: held(new Float64Array(one.values.slice().buffer)),
-      rate: one.seconds > 0 ? one.steps / one.seconds : NaN,
-    })).sort((/** @type {Rank} */ a, /** @type {Rank} */ b) => a.rank - b.rank);
+    this.ranks = table.ranks.map((/** @type {any} */ one) => {
+      const nan = new Set(one.nan);
+      return {
+        run: one.run, rank: this.known.get(one.run) ?? one.rank, within: one.rank ?? undefined,
+        href: runAddress(one.run, group === null ? { rank: String(one.rank) } : {}),
+        nan, row: held(new Float64Array(one.values.slice().buffer), nan),
+        rate: one.seconds > 0 ? one.steps / one.seconds : NaN,
+      };
+    }).sort((/** @type {Rank} */ a, /** @type {Rank} */ b) => a.rank - b.rank);
     this.span = [table.start ?? 0, table.end ?? 1];
     this.choice.value = metric;
     write(this.total, `${many(this.ranks.length, "rank")}${this.ranks.length === PAGE_MAX ? ", the first ones" : ""}, ${group === null ? "in one run" : "a run each"}`);
@@ -248,12 +252,14 @@ class Job {
     const [low, high] = [least, most].map(scaled);
     // Those of the scale in run.css.
     const colours = [ink("--sunk"), ink("--hue-0"), ink("--hue-4")].map(parts);
+    // As in charts.
+    const bad = parts(ink("--bad"));
     const image = ctx.createImageData(COLUMNS, rows.length);
     rows.forEach((row, y) => row.forEach((value, x) => {
-      if (!Number.isFinite(value)) return;
+      if (Number.isNaN(value) && !this.ranks[y].nan.has(x)) return;
       // On a logarithmic scale what is not positive is as pale as the least.
       const share = high > low ? Math.max(0, (scaled(value) - low) / (high - low)) || 0 : 0.5;
-      image.data.set([...between(colours, share), 255], 4 * (y * COLUMNS + x));
+      image.data.set([...(Number.isFinite(value) ? between(colours, share) : bad), 255], 4 * (y * COLUMNS + x));
     }));
     ctx.putImageData(image, 0, 0);
     write(this.low, Number.isFinite(least) ? number(least) : "");
@@ -349,7 +355,7 @@ class Job {
     const [start, end] = this.span;
     const value = found.row[this.at[1]];
     const when = start + (this.at[1] + 0.5) * (end - start) / COLUMNS;
-    write(this.readout, `rank ${found.rank}: ${Number.isNaN(value) ? "nothing" : number(value)} at ${calendar(when * 1000)}`);
+    write(this.readout, `rank ${found.rank}: ${Number.isNaN(value) && !found.nan.has(this.at[1]) ? "nothing" : number(value)} at ${calendar(when * 1000)}`);
     this.hover.move(this, when, null);
   }
 

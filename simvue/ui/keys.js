@@ -20,6 +20,16 @@ const known = new Set();
 
 const SHOWN = new Map([["ArrowUp", "↑"], ["ArrowDown", "↓"], ["ArrowLeft", "←"], ["ArrowRight", "→"], [" ", "Space"]]);
 
+/** @type {[string, string, string][]} what a part of the page hears itself while it has the focus: the part, its keys, what they do */
+const PARTS = [
+  [".plot", "← →", "Move the cursor of a chart"],
+  [".plot", "+ - 0", "Zoom a chart in, out, and back"],
+  [".heat", "↑ ↓ ← →", "Move over the map; Enter opens a rank"],
+  ["[role=tab]", "← →", "Go to the next tab"],
+  [".events", "↑ ↓", "Walk along the events; Enter shows all of one"],
+  [".list", "↑ ↓", "Walk from line to line"],
+];
+
 /**
  * Have *key* do something while *scope* is open; the last one registered wins.
  *
@@ -53,7 +63,8 @@ document.addEventListener("keydown", (event) => {
 export function showKeys() {
   /** @type {Map<string, string[]>} */
   const says = new Map();
-  for (const entry of known) says.set(entry.key, [...(says.get(entry.key) ?? []), entry.says]);
+  const parts = PARTS.filter(([part]) => document.querySelector(part)).map(([, key, does]) => ({ key, says: does }));
+  for (const entry of [...known, ...parts]) says.set(entry.key, [...(says.get(entry.key) ?? []), entry.says]);
   const lines = Array.from(says, ([key, texts]) => element("div", {},
     element("dt", {}, element("kbd", {}, SHOWN.get(key) ?? key)), element("dd", {}, texts.join(" · "))));
   openDialog("Keys", element("dl", { class: "keys" }, ...lines));

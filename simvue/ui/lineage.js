@@ -118,7 +118,7 @@ function draw(boxes, ties, visit) {
       x: 2 + columns.indexOf(column) * (BOX.width + GAP.x), y: top + i * (BOX.height + GAP.y),
     }));
   }
-  const made = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "Lineage" });
+  const made = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": "Lineage" });
   for (const [from, to] of ties) {
     const [a, b] = [places.get(from), places.get(to)];
     if (!a || !b) continue;

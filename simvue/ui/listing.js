@@ -11,7 +11,7 @@ import { element } from "./elements.js";
  * @param {string[]} titles of the columns; the last column, of buttons, has none
  */
 export function listing(what, titles) {
-  const rows = element("tbody");
+  const rows = element("tbody", { onkeydown: walk });
   const heads = titles.map((title) => element("th", { scope: "col" }, title));
   return {
     rows,
@@ -19,6 +19,22 @@ export function listing(what, titles) {
       element("caption", { class: "unseen" }, what),
       element("thead", {}, element("tr", {}, ...heads, element("td"))), rows)),
   };
+}
+
+/**
+ * Walk from line to line with the arrow keys, to what stands in the same place of the next one.
+ *
+ * @param {KeyboardEvent} event
+ */
+function walk(event) {
+  const target = /** @type {Element} */ (event.target);
+  const row = target.closest("tr");
+  const next = event.key === "ArrowDown" ? row?.nextElementSibling : event.key === "ArrowUp" && row?.previousElementSibling;
+  // In a field the arrows have a meaning of their own.
+  if (!row || !next || target.matches("input:not([type=checkbox]), textarea")) return;
+  const [here, there] = [row, next].map((line) => [.../** @type {NodeListOf<HTMLElement>} */ (line.querySelectorAll("a, button, input"))]);
+  (there[here.indexOf(/** @type {HTMLElement} */ (target))] ?? there.at(-1))?.focus();
+  event.preventDefault();
 }
 
 /**

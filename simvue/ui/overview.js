@@ -3,6 +3,7 @@
 import { listEvents, processes, updateRun } from "./api.js";
 import { live } from "./badge.js";
 import { leaves } from "./columns.js";
+import { copied } from "./connect.js";
 import { ask } from "./dialog.js";
 import { element, fill, keep, write } from "./elements.js";
 import { calendar, integer, moment } from "./format.js";
@@ -11,6 +12,9 @@ import { calendar, integer, moment } from "./format.js";
 
 /** Events at the end of a run among which its cause is looked for. */
 const LAST = 100;
+
+/** What follows the name of a code in the key under which our client notes how it was started. */
+const COMMAND = "_command";
 
 /** Ranks that are named where they stand otherwise than most. */
 const NAMED = 8;
@@ -43,9 +47,10 @@ export function open(page, id) {
       `${key} ${value}`.toLowerCase().includes(wanted)))]));
     keep(lists, parts.filter(([, facts]) => facts.length), ([title]) => title,
       ([title]) => element("section", { class: "card" }, element("h2", {}, title), element("dl")),
-      (section, [, facts]) => keep(/** @type {Element} */ (section.lastElementChild), facts, ([key]) => key,
-        ([key]) => element("div", {}, element("dt", { dir: "auto" }, key), element("dd", { dir: "auto" })),
-        (pair, [, value]) => write(/** @type {Element} */ (pair.lastElementChild), value)));
+      (section, [title, facts]) => keep(/** @type {Element} */ (section.lastElementChild), facts, ([key]) => key,
+        ([key]) => element("div", {}, element("dt", { dir: "auto" }, key),
+          element("dd", { dir: "auto" }, title === "Command" && copied(element("code")))),
+        (pair, [, value]) => write(/** @type {Element} */ (pair.querySelector("code") ?? pair.lastElementChild), value)));
   };
 
   const describe = (/** @type {Run} */ { description }) => {
@@ -107,7 +112,7 @@ function sections(run) {
   const metadata = leaves(run.metadata).map(([key, value]) => /** @type {[string, string]} */ ([key, said(value)]));
   const of = (/** @type {string} */ prefix) => metadata
     .filter(([key]) => key.startsWith(prefix)).map(([key, value]) => /** @type {[string, string]} */ ([key.slice(prefix.length), value]));
-  const named = ["git.", "simvue.launch."];
+  const started = (/** @type {string} */ key) => key.endsWith(COMMAND);
   return [
     ["Run", [
       ["created", when(run.created)], ["started", when(run.started)], ["ended", when(run.endtime)],
@@ -116,7 +121,8 @@ function sections(run) {
     ]],
     ["Launch", of("simvue.launch.")],
     ["Git", of("git.")],
-    ["Metadata", metadata.filter(([key]) => !named.some((prefix) => key.startsWith(prefix)))],
+    ["Command", metadata.filter(([key]) => started(key)).map(([key, value]) => [key.slice(0, -COMMAND.length), value])],
+    ["Metadata", metadata.filter(([key]) => !started(key) && !/^(git|simvue\.launch)\./.test(key))],
     ["System", leaves(run.system).map(([key, value]) => [key, said(value)])],
   ];
 }

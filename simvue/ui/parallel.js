@@ -4,8 +4,8 @@
  */
 
 import { tint } from "./colour.js";
-import { element, fill, write } from "./elements.js";
-import { nearest, pointer, scaleOf, svg } from "./plane.js";
+import { fill } from "./elements.js";
+import { Plane, nearest, pointer, scaleOf, svg } from "./plane.js";
 
 /**
  * @typedef {import("./api.js").Run} Run
@@ -30,7 +30,8 @@ const REACH = 14;
 /** Pixels that a pointer must move for a brush; less of it takes the brush away. */
 const BRUSH_MIN = 4;
 
-export class Parallel {
+/** @extends {Plane<Line>} */
+export class Parallel extends Plane {
   /**
    * @param {import("./scope.js").Scope} scope
    * @param {object} wishes
@@ -38,31 +39,22 @@ export class Parallel {
    * @param {(fact: Fact, brush: Brush | null) => void} wishes.brush
    */
   constructor(scope, wishes) {
+    super(scope, HEIGHT, wishes.visit);
     this.wishes = wishes;
-    this.readout = element("p", { class: "readout", role: "status" });
-    this.drawing = svg("svg", { role: "img", height: HEIGHT });
-    this.element = element("div", { class: "card plane", tabIndex: 0 }, this.drawing, this.readout);
     /** @type {Axis[]} */
     this.axes = [];
-    /** @type {Line[]} */
-    this.lines = [];
     /** @type {{ runs: Run[], facts: Fact[], brushes: Map<string, Brush> } | null} */
     this.shown = null;
     /** @type {{ axis: Axis, from: number } | null} */
     this.dragged = null;
     for (const [type, act] of /** @type {const} */ ([
-      ["pointermove", this.moved], ["pointerdown", this.pressed], ["pointerup", this.released],
-      ["pointerleave", () => this.point(null)],
-      ["click", (/** @type {PointerEvent} */ event) => {
-        const line = this.axisAt(event) ? null : this.lineAt(event);
-        if (line) wishes.visit(line.run);
-      }],
+      ["pointerdown", this.pressed], ["pointerup", this.released],
+      // A finger brushes on an axis, and scrolls beside it; then the browser takes it over.
+      ["touchstart", (/** @type {TouchEvent} */ event) => { if (this.axisAt(event.touches[0])) event.preventDefault(); }],
+      ["pointercancel", () => { this.dragged = null; }],
     ])) {
       this.drawing.addEventListener(type, act.bind(this));
     }
-    const size = new ResizeObserver(() => this.draw());
-    size.observe(this.element);
-    scope.ending(() => size.disconnect());
   }
 
   /**
@@ -77,9 +69,9 @@ export class Parallel {
     this.draw();
   }
 
-  /** The runs that pass every brush. */
-  get chosen() {
-    return this.lines.filter((line) => this.passes(line)).map(({ run }) => run);
+  /** The lines that pass every brush. */
+  get offered() {
+    return this.marks.filter((line) => this.passes(line));
   }
 
   draw() {
@@ -97,14 +89,14 @@ export class Parallel {
         scale: scaleOf(same, HEIGHT - EDGE.bottom, EDGE.top),
       };
     });
-    this.lines = drawn.map((run) => {
+    this.marks = drawn.map((run) => {
       const places = this.axes.map(({ fact, scale }) => scale.place(fact.number(run) ?? fact.exact(run)));
       const line = svg("polyline", { points: places.map((y, i) => `${this.axes[i].x},${y}`).join(" ") });
       line.style.stroke = tint(run.id);
       return { run, places, line };
     });
     this.drawing.setAttribute("width", String(width));
-    fill(this.drawing, ...this.lines.map(({ line }) => line), ...this.axes.flatMap((axis) => this.axisParts(axis, gap)));
+    fill(this.drawing, ...this.marks.map(({ line }) => line), ...this.axes.flatMap((axis) => this.axisParts(axis, gap)));
     this.sift();
   }
 
@@ -138,47 +130,60 @@ export class Parallel {
 
   sift() {
     let count = 0;
-    for (const line of this.lines) {
+    for (const line of this.marks) {
       const passes = this.passes(line);
       count += Number(passes);
       line.line.classList.toggle("faint", !passes);
     }
-    const all = this.lines.length;
+    const all = this.marks.length;
     const lacking = this.shown ? this.shown.runs.length - all : 0;
     this.drawing.setAttribute("aria-label", `${all} runs over ${this.axes.map(({ fact }) => fact.id).join(", ")}; ${count} chosen`);
     this.rest = (count < all ? `${count} of ${all} runs chosen. Click an axis to choose all of it again.`
-      : `${all} runs. Drag along an axis to choose some.`) + (lacking ? ` ${lacking} lack one of the values.` : "");
-    write(this.readout, this.rest);
+      : `${all} runs. Drag along an axis to choose some; arrow keys walk through them.`) + (lacking ? ` ${lacking} lack one of the values.` : "");
+    this.again();
   }
 
   // ---- The pointer -----------------------------------------------------------------------------
 
-  /** @param {MouseEvent} event */
+  /** @param {MouseEvent | Touch} event */
   axisAt(event) {
     const { x } = pointer(event, this.drawing);
     return nearest(this.axes, (axis) => Math.abs(axis.x - x), GRIP);
   }
 
-  /** @param {MouseEvent} event */
-  lineAt(event) {
+  /**
+   * @param {MouseEvent} event
+   * @returns {Line | null}
+   */
+  under(event) {
     const { x, y } = pointer(event, this.drawing);
     const right = this.axes.findIndex((axis) => axis.x >= x);
-    if (right < 1) return null;
+    if (right < 1 || this.axisAt(event)) return null;
     const [from, to] = [this.axes[right - 1].x, this.axes[right].x];
     const part = (x - from) / (to - from);
-    const passing = this.lines.filter((line) => this.passes(line));
-    return nearest(passing, ({ places }) => (
+    return nearest(this.offered, ({ places }) => (
       Math.abs(places[right - 1] * (1 - part) + places[right] * part - y)), REACH);
   }
 
-  /** @param {Line | null} line */
+  /**
+   * All arrow keys follow the first axis.
+   *
+   * @param {Line} line
+   */
+  place({ places }) {
+    return places[0];
+  }
+
+  /** @param {Line} line */
+  told({ run }) {
+    return this.axes.map(({ fact }) => fact.text(run)).join(" · ");
+  }
+
+  /** @param {Line | null | undefined} line */
   point(line) {
     this.pointed?.line.classList.remove("pointed");
-    this.pointed = line;
+    super.point(line);
     line?.line.classList.add("pointed");
-    write(this.readout, line
-      ? `${line.run.name}: ${this.axes.map(({ fact }) => fact.text(line.run)).join(" · ")}`
-      : this.rest ?? "");
   }
 
   /** @param {PointerEvent} event */
@@ -192,7 +197,7 @@ export class Parallel {
   /** @param {PointerEvent} event */
   moved(event) {
     if (!this.dragged) {
-      this.point(this.axisAt(event) ? null : this.lineAt(event));
+      super.moved(event);
       return;
     }
     this.dragged.axis.brush = this.brushTo(event) ?? undefined;

@@ -1,10 +1,133 @@
 /*
- * Plane: what drawings of runs share, as SVG: elements, scales, ticks, and which run is nearest.
+ * Plane: what drawings of runs share, as SVG: elements, scales, ticks, and which run is meant, by
+ * the pointer or by the keyboard.
  *
  * Lines over steps are uPlot's (chart.js); here are the drawings in which a run is one mark.
  */
 
+import { element, write } from "./elements.js";
 import { number } from "./format.js";
+
+/** @typedef {import("./api.js").Run} Run */
+
+/**
+ * Which way an arrow key leads: right or down is 1.
+ *
+ * @type {Record<string, ["x" | "y", number]>}
+ */
+const WAYS = { ArrowLeft: ["x", -1], ArrowRight: ["x", 1], ArrowUp: ["y", -1], ArrowDown: ["y", 1] };
+
+/**
+ * A drawing in which each run is a mark, and the line below it that says which run is meant.
+ *
+ * @template {{ run: Run }} Mark
+ */
+export class Plane {
+  /**
+   * @param {import("./scope.js").Scope} scope
+   * @param {number} height pixels
+   * @param {(run: Run) => void} visit
+   */
+  constructor(scope, height, visit) {
+    /** @type {Mark[]} */
+    this.marks = [];
+    /** @type {Mark | null | undefined} the one that is meant */
+    this.pointed = null;
+    /** What is said while none is meant. */
+    this.rest = "";
+    this.readout = element("p", { class: "readout", role: "status" });
+    this.drawing = svg("svg", {
+      role: "img", height, tabindex: 0,
+      onpointermove: (/** @type {PointerEvent} */ event) => this.moved(event),
+      onpointerleave: () => this.point(null),
+      onblur: () => this.point(null),
+      onclick: (/** @type {PointerEvent} */ event) => {
+        const mark = this.under(event);
+        if (mark) visit(mark.run);
+      },
+      onkeydown: (/** @type {KeyboardEvent} */ event) => {
+        const way = WAYS[event.key];
+        if (way) this.point(next(this.offered, this.pointed, (mark) => this.place(mark, way[0]), way[1]));
+        else if (event.key === "Enter" && this.pointed) visit(this.pointed.run);
+        else return;
+        event.preventDefault();
+      },
+    });
+    this.element = element("div", { class: "card plane" }, this.drawing, this.readout);
+    const size = new ResizeObserver(() => this.draw());
+    size.observe(this.element);
+    scope.ending(() => size.disconnect());
+  }
+
+  /** The marks of which one can be meant. */
+  get offered() {
+    return this.marks;
+  }
+
+  /** Draw anew: what is shown is another, or has another size. */
+  draw() {}
+
+  /**
+   * The mark that the pointer means.
+   *
+   * @param {MouseEvent} _event
+   * @returns {Mark | null}
+   */
+  under(_event) {
+    return null;
+  }
+
+  /**
+   * Where a mark lies, in pixels from the left or from the top.
+   *
+   * @param {Mark} _mark
+   * @param {"x" | "y"} _axis
+   */
+  place(_mark, _axis) {
+    return 0;
+  }
+
+  /**
+   * What is said of a mark, behind the name of its run.
+   *
+   * @param {Mark} _mark
+   */
+  told(_mark) {
+    return "";
+  }
+
+  /** @param {PointerEvent} event */
+  moved(event) {
+    this.point(this.under(event));
+  }
+
+  /** @param {Mark | null | undefined} mark */
+  point(mark) {
+    this.pointed = mark;
+    this.drawing.classList.toggle("pointed", Boolean(mark));
+    write(this.readout, mark ? `${mark.run.name}: ${this.told(mark)}` : this.rest);
+  }
+
+  /** Mean the same run as before among marks that are drawn anew. */
+  again() {
+    this.point(this.marks.find(({ run }) => run.id === this.pointed?.run.id));
+  }
+}
+
+/**
+ * The mark that follows *from* in order of *place*, or precedes it: every one is reached, also
+ * where several lie on each other.  At an end, the last one; from none, the first.
+ *
+ * @template Mark
+ * @param {Mark[]} marks
+ * @param {Mark | null | undefined} from
+ * @param {(mark: Mark) => number} place
+ * @param {number} way 1 or -1
+ */
+function next(marks, from, place, way) {
+  const order = [...marks].sort((a, b) => place(a) - place(b));
+  return from ? order[order.indexOf(from) + way] ?? from : order[0];
+}
 
 /**
  * Make an SVG element; *attributes* as SVG writes them, functions named `on...` listen.
@@ -137,7 +260,7 @@ export function nearest(marks, distance, reach) {
 /**
  * Where a pointer is, in pixels of a drawing.
  *
- * @param {PointerEvent | MouseEvent} event
+ * @param {MouseEvent | Touch} event
  * @param {Element} drawing
  */
 export function pointer(event, drawing) {

@@ -185,7 +185,8 @@ function band(ctx, { x: column, low, high }, x, y, alpha) {
 }
 
 /**
- * Mark where values are not finite: +∞ at the top, -∞ at the bottom, NaN as a stroke on the axis.
+ * Mark where values are not finite: +∞ at the top, -∞ at the bottom, NaN, or what is not known, as
+ * a stroke on the axis.
  *
  * @param {uPlot} u
  * @param {Line} line
@@ -237,8 +238,15 @@ export function ends(lines, range, log) {
 
 // ---- When ------------------------------------------------------------------------------------
 
-/** Milliseconds of drawing in one frame: half of it is left for everything else. */
-const FRAME_MS = 8;
+/**
+ * Milliseconds of drawing in one frame: half of it is left for everything else.  Where nothing has
+ * moved for a while no motion is broken off, and a frame may take longer: what is shown first, or
+ * after a zoom, is there sooner when it is drawn at once.
+ */
+const FRAME_MS = { moving: 8, still: 48 };
+
+/** Milliseconds without a drawing after which charts are still. */
+const STILL = 1_000;
 
 /** @type {Set<() => void>} */
 const waiting = new Set();
@@ -258,12 +266,16 @@ export function never(draw) {
   waiting.delete(draw);
 }
 
+let drawnAt = -STILL;
+
 function frame() {
   const begun = performance.now();
+  const most = begun - drawnAt < STILL ? FRAME_MS.moving : FRAME_MS.still;
   for (const draw of waiting) {
     waiting.delete(draw);
     draw();
-    if (performance.now() - begun > FRAME_MS) break;
+    drawnAt = performance.now();
+    if (drawnAt - begun > most) break;
   }
   if (waiting.size) requestAnimationFrame(frame);
 }

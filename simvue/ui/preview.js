@@ -47,13 +47,13 @@ export async function preview(artifact, signal) {
   if (!TEXTS.test(type) && bytes.includes(0)) {
     return element("p", { class: "total" }, `There is no preview of ${type}; it can be downloaded.`);
   }
-  return element("div", {}, element("pre", { dir: "auto" }, text(bytes)),
+  return element("div", {}, element("pre", { dir: "auto", tabIndex: 0 }, text(bytes)),
     size > TEXT_MAX && element("p", { class: "total" }, `These are the first ${integer(TEXT_MAX)} of ${integer(size)} bytes.`));
 }
 
-/** @param {Uint8Array} bytes */
+/** @param {Uint8Array} bytes whose last letter may be cut, and is left out then */
 function text(bytes) {
-  return new TextDecoder().decode(bytes);
+  return new TextDecoder().decode(bytes, { stream: true });
 }
 
 /**
@@ -66,7 +66,7 @@ function table(content, cut) {
   const [head = [], ...body] = rows;
   const more = cut || body.length > ROWS_MAX || head.length > COLUMNS_MAX;
   return element("div", {},
-    element("div", { class: "scrolls" }, element("table", { class: "data" },
+    element("div", { class: "scrolls", tabIndex: 0, role: "region", "aria-label": "Table" }, element("table", { class: "data" },
       element("thead", {}, element("tr", {}, ...head.slice(0, COLUMNS_MAX).map((cell) => element("th", { scope: "col", dir: "auto" }, cell)))),
       element("tbody", {}, ...body.slice(0, ROWS_MAX).map((row) => element("tr", {},
         ...row.slice(0, COLUMNS_MAX).map((cell) => element("td", { dir: "auto" }, cell))))))),

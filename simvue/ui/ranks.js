@@ -2,7 +2,7 @@
  * Ranks: what tells one process of a job from the others; pure functions over a table of numbers.
  *
  * The table has a row for each rank and a column for each stretch of time; NaN where a rank
- * logged nothing.
+ * logged nothing, or NaN.
  */
 
 /** Beyond this many scaled deviations from the others a rank is odd (Iglewicz and Hoaglin, 1993). */
@@ -28,13 +28,19 @@ export function median(values) {
 }
 
 /**
- * Fill what lies between two values with the earlier one: a rank that logs seldom has no gaps.
+ * Fill what lies between two values with the earlier one, be it NaN: a rank that logs seldom has
+ * no gaps.
  *
  * @param {Float64Array} row
+ * @param {Set<number>} nan the columns in which NaN is what was logged; more are added to them
  */
-export function held(row) {
-  const last = row.reduce((found, value, i) => (Number.isFinite(value) ? i : found), -1);
-  for (let i = 1; i < last; i++) if (Number.isNaN(row[i])) row[i] = row[i - 1];
+export function held(row, nan) {
+  const last = row.reduce((found, value, i) => (Number.isFinite(value) || nan.has(i) ? i : found), -1);
+  for (let i = 1; i < last; i++) {
+    if (!Number.isNaN(row[i]) || nan.has(i)) continue;
+    row[i] = row[i - 1];
+    if (nan.has(i - 1)) nan.add(i);
+  }
   return row;
 }
 

@@ -13,6 +13,7 @@ import { ask } from "./dialog.js";
 import { element, fill, write } from "./elements.js";
 import { integer, many } from "./format.js";
 import { Poll } from "./poll.js";
+import { address } from "./router.js";
 import { editTags } from "./tagcell.js";
 
 /**
@@ -186,7 +187,7 @@ class RunPage {
     status(this.state, run);
     if (!this.tags.classList.contains("edited")) fill(this.tags, ...tags(run));
     write(this.folder, run.folder);
-    this.folder.href = `/dashboard/folders${run.folder.split("/").map(encodeURIComponent).join("/")}`;
+    this.folder.href = address("/dashboard/folders", { path: run.folder });
     since(this.started, run.started);
     write(this.length, span(run));
     this.description.hidden = !run.description;

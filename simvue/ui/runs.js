@@ -20,7 +20,7 @@ import { HELD_MAX, Source } from "./source.js";
 import { Table } from "./table.js";
 import { editTags } from "./tagcell.js";
 import { TICKED_MAX, Ticks } from "./ticks.js";
-import { Tree } from "./tree.js";
+import { TREE_KEYS, Tree } from "./tree.js";
 
 /** Milliseconds between looks: a run's birth is seen soon enough, and a page of runs costs little; what is held here costs more. */
 const PAUSE = { paged: 1_000, held: 10_000 };
@@ -99,6 +99,7 @@ class Runs {
     page.title("Runs");
     onKey(page.scope, "ArrowDown", "Walk down the table, with ↑ back up; Enter opens a run", () => this.table.goTo(this.table.active));
     onKey(page.scope, " ", "Tick the run, with Shift all since the last one");
+    onKey(page.scope, "ArrowRight", TREE_KEYS);
   }
 
   /** @param {URLSearchParams} query */
@@ -162,7 +163,6 @@ class Runs {
     const [first, end] = this.table.range();
     try {
       await this.source.load(first, end, signal);
-      this.filters.complain(null);
     } catch (error) {
       if (!(error instanceof Refused && error.status === 422)) throw error;
       this.filters.complain(error.message);
@@ -268,11 +268,10 @@ class Runs {
     return address("/dashboard/runs", { ...members, ...changes });
   }
 
-  /** Runs below a folder are in it; the server knows "contains", which for a leaf says too much. */
+  /** Runs below a folder are in it. */
   folderFilter() {
     const folder = this.query.get("folder");
-    if (!folder) return [];
-    return [`folder.path ${this.tree.hasInner(folder) ? "contains" : "=="} ${folder}`];
+    return folder ? [`folder.path within ${folder}`] : [];
   }
 
   /** @param {string} text */

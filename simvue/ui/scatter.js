@@ -1,9 +1,9 @@
 /* Scatter: one mark a run, one number of it against another; pointing at a mark names the run. */
 
 import { tint } from "./colour.js";
-import { element, fill, write } from "./elements.js";
+import { fill } from "./elements.js";
 import { number } from "./format.js";
-import { nearest, pointer, scaleOf, svg } from "./plane.js";
+import { Plane, nearest, pointer, scaleOf, svg } from "./plane.js";
 
 /**
  * @typedef {import("./api.js").Run} Run
@@ -17,28 +17,17 @@ const EDGE = { left: 76, right: 20, top: 16, bottom: 44 };
 /** Pixels around a mark in which it is meant. */
 const REACH = 24;
 
-export class Scatter {
+/** @extends {Plane<Mark>} */
+export class Scatter extends Plane {
   /**
    * @param {import("./scope.js").Scope} scope
    * @param {(run: Run) => void} visit
    */
   constructor(scope, visit) {
-    this.readout = element("p", { class: "readout", role: "status" });
-    this.drawing = svg("svg", { role: "img", height: HEIGHT });
-    this.element = element("div", { class: "card plane" }, this.drawing, this.readout);
-    /** @type {Mark[]} */
-    this.marks = [];
+    super(scope, HEIGHT, visit);
     /** @type {{ runs: Run[], x: Fact, y: Fact, logarithmic: { x: boolean, y: boolean } } | null} */
     this.shown = null;
-    this.drawing.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => this.point(this.under(event)));
-    this.drawing.addEventListener("pointerleave", () => this.point(null));
-    this.drawing.addEventListener("click", (/** @type {MouseEvent} */ event) => {
-      const mark = this.under(event);
-      if (mark) visit(mark.run);
-    });
-    const size = new ResizeObserver(() => this.draw());
-    size.observe(this.element);
-    scope.ending(() => size.disconnect());
+    this.ring = svg("circle", { class: "ring", r: 9 });
   }
 
   /**
@@ -81,10 +70,10 @@ export class Scatter {
         circle.style.fill = tint(mark.run.id);
         return circle;
       }),
-      this.ring = svg("circle", { class: "ring", r: 9, visibility: "hidden" }));
+      this.ring);
     const lacking = this.shown.runs.length - drawn.length;
-    this.rest = lacking ? `${lacking} without a number here` : "Point at a mark to see which run it is.";
-    write(this.readout, this.rest);
+    this.rest = (lacking ? `${lacking} without a number here. ` : "") + "Point at a mark, or walk with the arrow keys, to see which run it is.";
+    this.again();
   }
 
   /** @param {MouseEvent} event */
@@ -93,19 +82,24 @@ export class Scatter {
     return nearest(this.marks, (mark) => Math.hypot(mark.x - x, mark.y - y), REACH);
   }
 
-  /** @param {Mark | null} mark */
+  /**
+   * @param {Mark} mark
+   * @param {"x" | "y"} axis
+   */
+  place(mark, axis) {
+    return mark[axis];
+  }
+
+  /** @param {Mark} mark */
+  told({ run }) {
+    return this.shown ? `${number(this.shown.x.number(run) ?? 0)}, ${number(this.shown.y.number(run) ?? 0)}` : "";
+  }
+
+  /** @param {Mark | null | undefined} mark */
   point(mark) {
-    if (!this.shown || !this.ring) return;
-    this.drawing.classList.toggle("pointed", mark !== null);
+    super.point(mark);
     this.ring.setAttribute("visibility", mark ? "visible" : "hidden");
-    if (!mark) {
-      write(this.readout, this.rest ?? "");
-      return;
-    }
-    this.ring.setAttribute("cx", mark.x);
-    this.ring.setAttribute("cy", mark.y);
-    const { x, y } = this.shown;
-    write(this.readout, `${mark.run.name}: ${number(x.number(mark.run) ?? 0)}, ${number(y.number(mark.run) ?? 0)}`);
+    if (mark) this.ring.setAttribute("transform", `translate(${mark.x} ${mark.y})`);
   }
 }
 

@@ -1,128 +1,242 @@
-/* Tree: the folders beside the table of runs; each a link that narrows the table to it. */
+/*
+ * Tree: folders as a tree, each a link; only those on screen are elements.
+ *
+ * The keys are those of every tree: up and down walk it, right opens a folder or goes into it,
+ * left closes it or goes out, Enter follows the link.
+ */
 
 import { listFolders } from "./api.js";
-import { element, fill, keep, write } from "./elements.js";
+import { element, keep, write } from "./elements.js";
 import { integer } from "./format.js";
 
-/** @typedef {{ path: string, name: string, depth: number, runs: number, inner: boolean }} Branch */
+/**
+ * @typedef {import("./api.js").Folder} Folder
+ * @typedef {{ path: string, name: string, depth: number, inner: boolean }} Branch a folder; whether others lie in it
+ */
 
-/** What the folders that are closed are kept under, in this browser. */
-const SHUT = "simvue.folders.shut";
+/** What the keys do, for the overlay. */
+export const TREE_KEYS = "Open a folder of the tree, or go into it; ← closes it, or goes out";
+
+/** Pixels of a line; style.css has the same number. */
+const LINE = 28;
+
+/** Lines drawn beyond each edge, so that a small step shows no gap. */
+const MARGIN = 10;
 
 export class Tree {
-  /** @param {(path: string | null) => string} link the address with a folder, or with none */
-  constructor(link) {
+  /**
+   * @param {(path: string | null) => string} link the address with a folder, or with none
+   * @param {boolean} open whether a folder is open until somebody closes it
+   */
+  constructor(link, open = true) {
     this.link = link;
+    this.open = open;
+    /** What the folders that were turned are kept under, in this browser. */
+    this.memory = `simvue.folders.${open ? "shut" : "open"}`;
+    /** @type {Set<string>} */
+    this.turned = new Set((localStorage.getItem(this.memory) ?? "").split("\n").filter(Boolean));
+    /** @type {Folder[]} as they came last */
+    this.found = [];
+    /** @type {Map<string, Folder>} by path */
+    this.folders = new Map();
     /** @type {Branch[]} */
     this.branches = [];
+    /** @type {Map<string, number>} runs in a folder and all below it */
+    this.totals = new Map();
+    /** @type {Branch[]} those that are seen, on screen or not */
+    this.lines = [];
     /** @type {string | null} */
     this.chosen = null;
-    /** @type {Set<string>} */
-    this.shut = new Set((localStorage.getItem(SHUT) ?? "").split("\n").filter(Boolean));
-    this.list = element("ul");
-    this.element = element("nav", { class: "tree card", "aria-label": "Folders" }, this.list);
+    this.find = "";
+    /** The line that the keys are at. */
+    this.active = "";
+    /** Whether the chosen folder comes into sight as soon as it is there. */
+    this.awaited = false;
+    this.list = element("div", {
+      role: "tree", "aria-label": "Folders",
+      onkeydown: (/** @type {KeyboardEvent} */ event) => this.press(event),
+      onclick: (/** @type {MouseEvent} */ event) => this.click(event),
+      onfocusin: (/** @type {FocusEvent} */ event) => {
+        this.active = /** @type {HTMLElement} */ (event.target).title;
+        this.drawLines();
+      },
+    });
+    this.element = element("nav", { class: "tree card", "aria-label": "Folders", onscroll: () => this.drawLines() }, this.list);
   }
 
   /** Ask for the folders, and draw them. */
   async load() {
-    const { data } = await listFolders();
-    this.branches = branches(data);
-    this.draw();
+    const found = await listFolders();
+    if (found !== this.found) this.show(found);
   }
 
-  /** @param {string | null} path */
-  choose(path) {
-    this.chosen = path;
-    this.draw();
-  }
-
-  /**
-   * Tell whether runs may lie in folders below *path*.
-   *
-   * @param {string} path
-   */
-  hasInner(path) {
-    return this.branches.find((branch) => branch.path === path)?.inner ?? true;
-  }
-
-  draw() {
-    const shown = this.branches.filter(({ path }) => !this.under(path));
-    keep(this.list, [null, ...shown], (branch) => branch?.path ?? "", (branch) => this.make(branch),
-      (item, branch) => this.update(item, branch));
-  }
-
-  /**
-   * Tell whether a folder lies below one that is closed.
-   *
-   * @param {string} path
-   */
-  under(path) {
-    return [...this.shut].some((shut) => path.startsWith(`${shut}/`));
-  }
-
-  /** @param {Branch | null} branch */
-  make(branch) {
-    const link = element("a", { dir: "auto" });
-    const item = element("li", {}, link);
-    if (!branch) {
-      fill(link, "All folders");
-      return item;
+  /** @param {Folder[]} folders */
+  show(folders) {
+    this.found = folders;
+    this.folders = new Map(folders.map((folder) => [folder.path, folder]));
+    this.branches = branches([...this.folders.keys()]);
+    this.totals = new Map();
+    for (const { path, runs } of this.folders.values()) {
+      for (const above of runs ? [...parents(path), path] : []) {
+        this.totals.set(above, (this.totals.get(above) ?? 0) + runs);
+      }
     }
-    item.style.paddingLeft = `${branch.depth * 14}px`;
-    const turn = element("button", {
-      type: "button", class: "plain turn", onclick: () => this.turn(branch.path),
-    });
-    item.prepend(turn);
-    fill(link, element("span", {}, branch.name), " ", element("small"));
-    link.title = branch.path;
-    return item;
+    this.draw();
   }
 
   /**
-   * @param {HTMLElement} item
-   * @param {Branch | null} branch
+   * Mark the folder that is looked at, null for all, and see to it that it is seen; with *find*, only those
+   * with this in their path are.
+   *
+   * @param {string | null} path
+   * @param {string} [find]
    */
-  update(item, branch) {
-    const link = /** @type {HTMLAnchorElement} */ (item.querySelector("a"));
-    link.href = this.link(branch?.path ?? null);
-    if ((branch?.path ?? null) === this.chosen) link.setAttribute("aria-current", "true");
-    else link.removeAttribute("aria-current");
-    if (!branch) return;
-    write(/** @type {Element} */ (link.lastElementChild), branch.runs ? integer(branch.runs) : "");
-    const turn = /** @type {HTMLElement} */ (item.firstElementChild);
-    const open = !this.shut.has(branch.path);
-    turn.classList.toggle("hollow", !branch.inner);
-    turn.setAttribute("aria-expanded", String(open));
-    turn.setAttribute("aria-label", `${open ? "Close" : "Open"} ${branch.path}`);
-    write(turn, open ? "▾" : "▸");
+  choose(path, find = "") {
+    if (path && path !== this.chosen) {
+      for (const above of parents(path)) if (!this.opened(above)) this.turn(above);
+      this.awaited = true;
+    }
+    this.chosen = path;
+    this.find = find.toLowerCase();
+    this.draw();
+  }
+
+  /** @param {string} path */
+  opened(path) {
+    return this.turned.has(path) !== this.open;
   }
 
   /** @param {string} path */
   turn(path) {
-    if (!this.shut.delete(path)) this.shut.add(path);
-    localStorage.setItem(SHUT, [...this.shut].join("\n"));
+    if (!this.turned.delete(path)) this.turned.add(path);
+    localStorage.setItem(this.memory, [...this.turned].join("\n"));
     this.draw();
+  }
+
+  draw() {
+    // What is deeper lies in a folder that is closed.
+    let deepest = Infinity;
+    this.lines = this.find
+      ? this.branches.filter(({ path }) => path.toLowerCase().includes(this.find))
+        .map(({ path }) => ({ path, name: path, depth: 0, inner: false }))
+      : [{ path: "/", name: "All folders", depth: 0, inner: false }, ...this.branches.filter(({ path, depth }) => {
+        if (depth > deepest) return false;
+        deepest = this.opened(path) ? Infinity : depth;
+        return true;
+      })];
+    this.drawLines();
+    const at = this.awaited ? this.lines.findIndex(({ path }) => path === this.chosen) : -1;
+    if (at < 0) return;
+    this.awaited = false;
+    this.see(at);
+  }
+
+  /** Draw the lines on screen; the list's padding stands for all others. */
+  drawLines() {
+    const count = Math.ceil(innerHeight / LINE) + 2 * MARGIN;
+    const above = Math.min(Math.floor(this.element.scrollTop / LINE) - MARGIN, this.lines.length - count);
+    const first = Math.max(0, above);
+    const shown = this.lines.slice(first, first + count);
+    this.list.style.padding = `${first * LINE}px 0 ${(this.lines.length - first - shown.length) * LINE}px`;
+    // The tab key comes to one of them: the arrows walk on from there.
+    const stop = [this.active, this.chosen].find((path) => shown.some((line) => line.path === path)) ?? shown[0]?.path;
+    keep(this.list, shown, ({ path, name }) => `${path} ${name}`, (line) => this.make(line), (item, { path, inner }) => {
+      const [turn, star, , count] = item.children;
+      const open = this.opened(path);
+      item.href = this.link(path === "/" ? null : path);
+      item.tabIndex = path === stop ? 0 : -1;
+      item.ariaCurrent = path === (this.chosen ?? "/") ? "true" : null;
+      item.ariaExpanded = inner ? String(open) : null;
+      write(turn, inner ? (open ? "▾" : "▸") : "");
+      write(star, this.folders.get(path)?.starred ? "★" : "");
+      const total = this.totals.get(path);
+      write(count, total ? integer(total) : "");
+    });
+  }
+
+  /** @param {Branch} line */
+  make({ path, name, depth }) {
+    const item = element("a", { role: "treeitem", "aria-level": depth + 1, title: path },
+      element("span", { class: "turn", "aria-hidden": "true" }), element("span", { class: "star" }),
+      element("bdi", {}, name), element("small"));
+    item.style.paddingLeft = `${depth * 14}px`;
+    return item;
+  }
+
+  /** @param {MouseEvent} event */
+  click(event) {
+    const turn = /** @type {HTMLElement} */ (event.target);
+    if (!turn.matches("[aria-expanded] > .turn")) return;
+    event.preventDefault();
+    this.turn(/** @type {HTMLElement} */ (turn.parentElement).title);
+  }
+
+  /** @param {KeyboardEvent} event */
+  press(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const { lines } = this;
+    const at = lines.findIndex(({ path }) => path === this.active);
+    const { path, depth, inner } = lines[at];
+    const open = inner && this.opened(path);
+    /** @type {Record<string, number>} */
+    const places = {
+      ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: lines.length - 1,
+      ArrowRight: open ? at + 1 : at,
+      ArrowLeft: open ? at : lines.slice(0, at).map((line) => line.depth < depth).lastIndexOf(true),
+    };
+    if (!(event.key in places)) return;
+    event.preventDefault();
+    if (event.key === "ArrowRight" ? inner && !open : event.key === "ArrowLeft" && open) this.turn(path);
+    this.goTo(Math.max(0, Math.min(places[event.key], lines.length - 1)));
+  }
+
+  /**
+   * Put the focus on a line.
+   *
+   * @param {number} index
+   */
+  goTo(index) {
+    this.active = this.lines[index].path;
+    this.see(index);
+    /** @type {HTMLElement} */ (this.list.querySelector("[tabindex='0']")).focus({ preventScroll: true });
+  }
+
+  /** @param {number} index */
+  see(index) {
+    const top = index * LINE;
+    this.element.scrollTop = Math.min(top, Math.max(this.element.scrollTop, top + 2 * LINE - this.element.clientHeight));
+    this.drawLines();
   }
 }
 
 /**
- * Arrange folders as a tree: every folder once, after the one that it lies in.
+ * The paths of the folders that *path* lies in, the outermost first.
  *
- * @param {{ path: string, runs: number }[]} folders
+ * @param {string} path
+ * @returns {string[]}
+ */
+export function parents(path) {
+  if (path === "/") return [];
+  const parts = path.split("/").slice(1, -1);
+  return ["/", ...parts.map((_, i) => `/${parts.slice(0, i + 1).join("/")}`)];
+}
+
+/**
+ * Arrange folders as a tree: each after the one that it lies in.
+ *
+ * @param {string[]} paths
  * @returns {Branch[]}
  */
-export function branches(folders) {
-  const parts = (/** @type {string} */ path) => path.split("/").slice(1);
-  const sorted = folders.filter(({ path }) => path !== "/").sort((a, b) => {
-    const [one, other] = [parts(a.path), parts(b.path)];
+function branches(paths) {
+  const sorted = paths.filter((path) => path !== "/").map((path) => path.split("/").slice(1)).sort((one, other) => {
     const i = one.findIndex((part, at) => part !== other[at]);
     if (i < 0) return one.length - other.length;
     return other[i] === undefined ? 1 : one[i].localeCompare(other[i], "en", { numeric: true });
   });
-  return sorted.map(({ path, runs }, i) => ({
-    path, runs,
-    name: path.slice(path.lastIndexOf("/") + 1),
-    depth: parts(path).length - 1,
-    inner: Boolean(sorted[i + 1]?.path.startsWith(`${path}/`)),
+  return sorted.map((parts, i) => ({
+    path: `/${parts.join("/")}`,
+    name: parts[parts.length - 1],
+    depth: parts.length - 1,
+    inner: parts.every((part, at) => sorted[i + 1]?.[at] === part),
   }));
 }

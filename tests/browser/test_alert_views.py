@@ -104,3 +104,76 @@ def test_where_an_alert_is_critical_is_seen_as_soon_as_it_is(
     line(browser, "raised").get_by_role("link", name="critical on 1 run").click()
     expect(browser.page).to_have_url(re.compile("/dashboard/runs.filter="))
     expect(browser.find(".runs .name")).to_have_text("watched-1")
+
+
+# ---- On a run's page ----------------------------------------------------------------------------
+
+
+def watch(browser: Browser, alert: str) -> Locator:
+    """Return what a run's page says of the alert called *alert*."""
+    heading = browser.page.get_by_role("heading", name=alert, exact=True)
+    return browser.find(".watches li", has=heading)
+
+
+def test_a_run_says_what_it_is_watched_for_and_hears_of_a_change_at_once(
+    server: Server, browser: Browser
+) -> None:
+    rule = {"metric": "temperature", "rule": "is above", "threshold": 400, "window": 1}
+    hot = server.post("/alerts", {"name": "too hot", "source": "metrics", "alert": rule})["id"]
+    said = server.post("/alerts", {"name": "said so", "source": "user", "description": "By us"})[
+        "id"
+    ]
+    off = server.post("/alerts", {"name": "asleep", "source": "user", "enabled": False})["id"]
+    run = server.new_run(alerts=[hot, said, off])
+    browser.open_run(run, "?tab=alerts")
+    expect(watch(browser, "too hot")).to_contain_text(
+        "Critical when: average of temperature is above 400, over 1 min"
+    )
+    expect(watch(browser, "said so")).to_contain_text("By us")
+    verdicts = browser.find(".watches .verdict")
+    expect(verdicts).to_have_text(["not yet known", "not yet known", "turned off"])
+    for status in ("ok", "critical"):
+        server.put(f"/alerts/{said}/status/{run}", {"status": status})
+        expect(verdicts).to_have_text(["not yet known", status, "turned off"])
+
+
+def test_an_alert_is_attached_to_a_run_and_detached(server: Server, browser: Browser) -> None:
+    first, second = (
+        server.post("/alerts", {"name": f"{place} to be attached", "source": "user"})["id"]
+        for place in ("first", "second")
+    )
+    run = server.new_run(alerts=[first])
+
+    def attached() -> list[str]:
+        return [item["alert"]["id"] for item in server.get(f"/runs/{run}")["alerts"]]
+
+    browser.open_run(run, "?tab=alerts")
+    browser.page.get_by_role("button", name="Attach an alert").click()
+    choice = browser.find("dialog").get_by_role("combobox", name="Alert")
+    expect(choice.locator("option", has_text="first to be attached")).to_have_count(0)
+    choice.select_option("second to be attached")
+    browser.find("dialog").get_by_role("button", name="Attach", exact=True).click()
+    expect(watch(browser, "second to be attached")).to_be_visible()
+    assert attached() == [first, second]
+
+    browser.page.get_by_role("button", name="Detach first to be attached").click()
+    expect(watch(browser, "first to be attached")).to_have_count(0)
+    assert attached() == [second]
+    browser.page.get_by_role("button", name="Detach second to be attached").click()
+    expect(browser.page.get_by_text("No alert watches this run.")).to_be_visible()
+    # The alerts themselves stay.
+    assert alert_named(server, "first to be attached")["id"] == first
+
+
+def test_an_alert_made_on_a_run_s_page_watches_it(server: Server, browser: Browser) -> None:
+    run = server.new_run()
+    browser.open_run(run, "?tab=alerts")
+    browser.page.get_by_role("button", name="New alert").click()
+    dialog = browser.find("dialog")
+    dialog.get_by_label("Name").fill("made on a run's page")
+    dialog.get_by_label("Kind").select_option("events")
+    dialog.get_by_label("Text", exact=True).fill("diverged")
+    dialog.get_by_role("button", name="Make it").click()
+    expect(watch(browser, "made on a run's page")).to_contain_text("an event holds “diverged”")
+    made = alert_named(server, "made on a run's page")["id"]
+    assert [item["alert"]["id"] for item in server.get(f"/runs/{run}")["alerts"]] == [made]

@@ -10,32 +10,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import pytest
 from fix_browser import Browser
 from fix_server import Server
 from playwright.sync_api import expect
 from test_page import rows
 
 MANY = 300
-
-# Pixels of height, around a part of the plot's width, that bear the colour of a line or a band.
-INK = """
-(part) => {
-  const over = document.querySelector(".u-over");
-  const canvas = document.querySelector(".plot canvas");
-  const scale = devicePixelRatio;
-  const left = (over.offsetLeft + part * over.clientWidth - 2) * scale;
-  const [top, height] = [over.offsetTop * scale, over.clientHeight * scale];
-  const { data, width } = canvas.getContext("2d").getImageData(left, top, 5 * scale, height);
-  const inked = new Set();
-  for (let at = 0; at < data.length; at += 4) {
-    const [red, green, blue, alpha] = data.subarray(at, at + 4);
-    const grey = Math.max(red, green, blue) - Math.min(red, green, blue) < 30;
-    if (alpha > 30 && !grey) inked.add(Math.floor(at / 4 / width));
-  }
-  return inked.size / scale;
-}
-"""
 
 
 def asked_metrics(browser: Browser) -> set[str]:
@@ -115,6 +95,7 @@ def test_another_metric_may_be_the_x_axis(server: Server, browser: Browser) -> N
     server.send_rows(run, rows(0, 1000, loss=lambda i: 1000.0 - i, angle=lambda i: i % 100 * 1.0))
     browser.open_run(run)
     browser.see_label("loss", "1,000 rows")
+    browser.find("#xaxis").focus()
     browser.find("#xaxis").select_option("metric:angle")
     browser.see_label("loss", "1,000 rows, last 1, least 1, greatest 1,000")
     # Rows where the angle is from 10 to 19: those of every hundred steps, wherever they are.
@@ -152,17 +133,6 @@ def test_smoothing_weighs_by_time_and_bridges_no_gap(browser: Browser) -> None:
     assert apart[1] == 1 / 1.25
 
 
-def test_a_smooth_line_is_drawn_over_the_raw_one(server: Server, browser: Browser) -> None:
-    run = server.new_run(status="completed")
-    server.send_rows(run, rows(0, 400, noise=lambda i: float(i % 2)))
-    browser.open_run(run)
-    browser.see_label("noise", "400 rows")
-    browser.see(lambda: browser.ink("noise") > 2000, "a line that goes up and down")
-    browser.find("[aria-label='Smoothing']").fill("0.99")
-    browser.see(lambda: "smooth=0.99" in browser.page.url, "the smoothing in the address")
-    browser.see(lambda: 150 < browser.ink("noise") < 2000, "a smooth line, the raw one faint")
-
-
 def test_charts_point_at_the_same_place_until_it_is_freed(server: Server, browser: Browser) -> None:
     run = server.new_run(status="completed")
     server.send_rows(run, rows(0, 101, ramp=float, square=lambda i: float(i * i)))
@@ -175,6 +145,7 @@ def test_charts_point_at_the_same_place_until_it_is_freed(server: Server, browse
     browser.page.mouse.up()
     point(browser, "ramp", 0.9)
     expect(readout(browser, "square")).to_have_text("2,500  at step 50")
+    expect(browser.find(".rule.pinned")).to_have_count(2)
     browser.page.keyboard.press("Escape")
     expect(readout(browser, "square")).to_have_text("10,000")
 
@@ -304,20 +275,6 @@ def test_many_runs_over_each_other_share_the_buckets_of_a_chart(
     assert box is not None
     # A bucket for two pixels; the width is rounded up.
     assert box["width"] <= 2 * buckets <= box["width"] + 32
-
-
-@pytest.mark.parametrize(("spike", "seen"), [(900.0, True), (500.0, False)])
-def test_a_band_is_filled_where_it_reaches_beyond_the_line(
-    server: Server, browser: Browser, spike: float, seen: bool
-) -> None:
-    # Some thirty rows a bucket, all between the two that the line joins, but for the spike.
-    run = server.new_run(status="completed")
-    server.send_rows(run, rows(0, 10_000, a=lambda i: spike if i == 5_001 else i / 10))
-    browser.open_run(run, "?metric=^a$&re=1")
-    browser.see_label("a", "10,000 rows")
-    # Of the column in which the spike lies, how much is not ground, in CSS pixels.
-    inked = browser.page.evaluate(INK, 0.5)
-    assert (inked > 20) == seen, f"{inked} pixels of 200 are inked"
 
 
 def test_rows_of_one_rank_can_be_seen_alone(server: Server, browser: Browser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 from typing import Any
 
@@ -69,6 +70,41 @@ def test_a_baseline_comes_first_and_the_others_say_how_far_they_are(
     assert f"base={runs[1]}" in browser.page.url
     assert cells(browser, "metadata.rate") == ["0.2", "0.1-0.1 · -50 %", "0.4+0.2 · +100 %"]
     assert cells(browser, "metadata.mesh.size") == ["16", "16", "32+16 · +100 %"]
+
+
+def test_a_baseline_is_let_go_as_it_was_chosen(server: Server, browser: Browser) -> None:
+    runs = new_runs(server)
+    browser.open(address(runs, f"&base={runs[1]}"))
+    names = browser.find(".matrix thead .name")
+    expect(names).to_have_text(["compared-1", "compared-0", "compared-2"])
+    chosen = browser.page.get_by_role("button", name="Baseline", pressed=True)
+    expect(chosen).to_have_count(1)
+    chosen.click()
+    expect(names).to_have_text(["compared-0", "compared-1", "compared-2"])
+    expect(chosen).to_have_count(0)
+    assert "base=" not in browser.page.url
+    assert cells(browser, "metadata.rate") == ["0.1", "0.2", "0.4"]
+
+
+def test_against_zero_there_is_no_share_and_against_nan_no_distance(
+    server: Server, browser: Browser
+) -> None:
+    runs = new_runs(server, [(0.0, 16), (0.5, 16), (-0.5, 16)])
+    row = {"step": 1, "time": 1.0, "timestamp": "2026-01-01T00:00:01.000000"}
+    server.send_rows(runs[0], [{**row, "values": {"loss": math.nan}}])
+    browser.open(address(runs, f"&base={runs[0]}"))
+    expect(line(browser, "metadata.rate")).to_be_visible()
+    assert cells(browser, "metadata.rate") == ["0", "0.5+0.5", "-0.5-0.5"]
+    assert cells(browser, "metrics.loss.last") == ["NaN", "8", "-8"]
+    browser.open(address(runs, f"&base={runs[1]}"))
+    expect(line(browser, "metadata.rate")).to_be_visible()
+    # Below a base of 0.5, and twice as far below; a NaN is no number to be held against one.
+    assert cells(browser, "metadata.rate") == ["0.5", "0-0.5 · -100 %", "-0.5-1 · -200 %"]
+    assert cells(browser, "metrics.loss.last") == ["8", "NaN", "-8-16 · -200 %"]
+    browser.open(address(runs, f"&base={runs[2]}"))
+    expect(line(browser, "metadata.rate")).to_be_visible()
+    # Above a negative base is above.
+    assert cells(browser, "metadata.rate") == ["-0.5", "0+0.5 · +100 %", "0.5+1 · +200 %"]
 
 
 def test_a_run_is_taken_out_and_one_that_is_gone_is_said(server: Server, browser: Browser) -> None:

@@ -1,4 +1,4 @@
-"""The page's files: their types hold, they stay small, their colours can be seen."""
+"""The page's files: their types hold, they stay small, they make no markup of text."""
 
 from __future__ import annotations
 
@@ -76,31 +76,3 @@ def test_only_comments_and_indents_are_left_out_on_the_way(tmp_path: Path) -> No
     )
     plain = json.loads(printed.stdout)
     assert plain[: len(written)] == plain[len(written) :]
-
-
-def luminance(colour: str) -> float:
-    """Relative luminance as WCAG 2 defines it."""
-    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(one: str, other: str) -> float:
-    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
-
-
-# WCAG AA: 4.5 for text, 3 for lines of a chart.
-@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
-def test_colours_stand_out_from_their_ground(theme: int) -> None:
-    found = re.findall(r"(--[\w-]+): light-dark\((#\w+), (#\w+)\)", (UI / "style.css").read_text())
-    colours = {name: pair[theme] for name, *pair in found}
-    texts = ["--ink", "--muted", "--accent", "--good", "--bad", "--warn", "--odd"]
-    least = dict.fromkeys(texts, 4.5) | {f"--hue-{i}": 3.0 for i in range(12)}
-    faint = {
-        (name, ground): contrast(colours[name], colours[ground])
-        for name, wanted in least.items()
-        for ground in ("--ground", "--panel", "--sunk")
-        if contrast(colours[name], colours[ground]) < wanted
-    }
-    assert faint == {}

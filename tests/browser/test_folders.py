@@ -30,11 +30,22 @@ def test_a_folder_counts_the_runs_in_it_and_below(server: Server, browser: Brows
     )
     # Where each lies, seen from here.
     expect(newest.locator("small")).to_have_text(["b/c", "a", "a"])
-    browser.page.get_by_label("Open /counted", exact=True).click()
-    browser.find(".folders a[title='/counted/a']").click()
-    expect(browser.page).to_have_url(re.compile("path=/counted/a|path=%2Fcounted%2Fa"))
-    browser.page.get_by_role("link", name="2 runs").click()
+    browser.page.get_by_role("link", name="4 runs").click()
     expect(browser.page).to_have_url(re.compile("/dashboard/runs.folder="))
+    expect(browser.find(".head .total")).to_have_text("4 runs")
+    expect(browser.find(".runs [data-column=folder]")).to_have_text(
+        ["/counted/b/c", "/counted/a", "/counted/a", "/counted"]
+    )
+
+
+def test_a_run_leads_to_its_folder(server: Server, browser: Browser) -> None:
+    run = server.new_run(name="leads", folder="/led/to a place")
+    browser.open_run(run)
+    browser.page.get_by_role("link", name="/led/to a place", exact=True).click()
+    expect(browser.find(".details h2").first).to_have_text("/led/to a place")
+    expect(browser.find(".folders [aria-current]")).to_have_text("to a place1")
+    browser.find(".details .plainlist a").click()
+    expect(browser.page).to_have_title("leads – Simvue")
 
 
 def test_what_is_known_of_a_folder_is_edited_where_it_stands(
@@ -102,10 +113,10 @@ def test_of_thousands_of_folders_only_those_on_screen_are_drawn(
     server.post("/runs", batch)
     browser.open("/dashboard/folders?path=/thousands/0000")
     expect(browser.find(".folders a[title='/thousands/0001']")).to_be_visible()
-    assert browser.find(".folders li").count() < 100
+    assert browser.find(".folders a").count() < 100
     browser.find(".folders").evaluate("(it) => it.scrollTo(0, it.scrollHeight)")
     expect(browser.find(".folders a[title='/thousands/2499']")).to_be_visible()
     browser.page.get_by_label("Find folders").fill("thousands/1234")
-    expect(browser.find(".folders li")).to_have_count(1)
-    browser.find(".folders li a").click()
+    expect(browser.find(".folders a")).to_have_count(1)
+    browser.find(".folders a").click()
     expect(browser.find(".details h2").first).to_have_text("/thousands/1234")

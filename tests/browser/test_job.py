@@ -17,6 +17,8 @@ RANKS = 8
 SLOW = 2
 ODD = 5
 
+either = pytest.mark.parametrize("shared", [True, False], ids=["one run", "a run each"])
+
 
 def run_per_rank(server: Server, group: str, ranks: int = RANKS) -> list[str]:
     """Create one run a rank, as a launch without ``shared`` does; return their ids."""
@@ -40,16 +42,16 @@ def run_per_rank(server: Server, group: str, ranks: int = RANKS) -> list[str]:
     return runs
 
 
-@pytest.mark.parametrize("shared", [True, False], ids=["one run", "a run each"])
+def any_run(server: Server, shared: bool, group: str) -> str:
+    """Create a job with a slow and an odd rank; return its run, or that of its first rank."""
+    return shared_run(server, RANKS, SLOW, ODD) if shared else run_per_rank(server, group)[0]
+
+
+@either
 def test_a_job_names_its_slow_and_its_odd_rank(
     server: Server, browser: Browser, shared: bool
 ) -> None:
-    if shared:
-        run = shared_run(server, RANKS, SLOW, ODD)
-    else:
-        runs = run_per_rank(server, "launch-17")
-        run = runs[0]
-    browser.open_run(run, "?tab=job")
+    browser.open_run(any_run(server, shared, "named"), "?tab=job")
     expect(browser.find(".slowest")).to_contain_text(f"rank {SLOW}")
     expect(browser.find(".oddest")).to_contain_text(f"rank {ODD}")
     expect(browser.find(".tools .total")).to_have_text(
@@ -65,12 +67,16 @@ def test_a_job_names_its_slow_and_its_odd_rank(
     heat.hover(position=place)
     expect(browser.find(".heat output")).to_have_text(re.compile(rf"^rank {ODD}: 5\.0"))
     heat.click(position=place)
+    see_rank(browser, shared, ODD)
+
+
+def see_rank(browser: Browser, shared: bool, rank: int) -> None:
+    """Wait for the charts of one rank alone: those of the run that it shares, or of its own."""
     if shared:
-        expect(browser.find(".only")).to_contain_text(f"rank {ODD}")
-        browser.see_label("residual", ": 60 rows")
+        expect(browser.find(".only")).to_contain_text(f"rank {rank}")
     else:
-        expect(browser.find("h1")).to_have_text(f"rank {ODD}")
-        assert runs[ODD] in browser.page.url
+        expect(browser.find("h1")).to_have_text(f"rank {rank}")
+    browser.see_label("residual", ": 60 rows")
 
 
 def see_job(browser: Browser, run: str, ranks: int, query: str = "") -> None:
@@ -80,8 +86,8 @@ def see_job(browser: Browser, run: str, ranks: int, query: str = "") -> None:
     browser.see_label("Over all ranks", "greatest")
 
 
+@either
 @pytest.mark.parametrize("ranks", [4, 16])
-@pytest.mark.parametrize("shared", [True, False], ids=["one run", "a run each"])
 def test_all_ranks_are_asked_for_together_however_many_there_are(
     server: Server, browser: Browser, shared: bool, ranks: int
 ) -> None:
@@ -116,8 +122,11 @@ def test_any_metric_or_resource_is_shown(server: Server, browser: Browser) -> No
     expect(browser.find(".oddest")).to_contain_text("resources/cpu.usage.percent")
 
 
-def test_dragging_over_the_band_zooms_all_ranks(server: Server, browser: Browser) -> None:
-    see_job(browser, shared_run(server, RANKS), RANKS)
+@either
+def test_dragging_over_the_band_zooms_all_ranks(
+    server: Server, browser: Browser, shared: bool
+) -> None:
+    see_job(browser, any_run(server, shared, "zoomed"), RANKS)
     browser.drag("Over all ranks", 0.5, 0.75)
     expect(browser.page).to_have_url(re.compile(r"from=.*to="))
     whole = browser.page.get_by_role("button", name="Whole range")
@@ -134,10 +143,11 @@ def test_dragging_over_the_band_zooms_all_ranks(server: Server, browser: Browser
     expect(browser.find(".heat output")).to_have_text(re.compile("12:00:00"))
 
 
+@either
 def test_the_band_can_be_logarithmic_over_the_full_screen_and_saved(
-    server: Server, browser: Browser
+    server: Server, browser: Browser, shared: bool
 ) -> None:
-    see_job(browser, shared_run(server, RANKS), RANKS)
+    see_job(browser, any_run(server, shared, "saved"), RANKS)
     browser.page.keyboard.press("y")
     expect(browser.page).to_have_url(re.compile("log=y"))
     expect(browser.page.get_by_label("log", exact=True)).to_be_checked()
@@ -202,8 +212,11 @@ def test_small_values_are_told_apart_on_a_logarithmic_map(server: Server, browse
     expect(browser.find(".scale span").first).to_have_text("1.0000e-6")
 
 
-def test_the_map_is_read_with_the_keyboard_too(server: Server, browser: Browser) -> None:
-    see_job(browser, shared_run(server, RANKS, odd=ODD), RANKS)
+@either
+def test_the_map_is_read_with_the_keyboard_too(
+    server: Server, browser: Browser, shared: bool
+) -> None:
+    see_job(browser, any_run(server, shared, "walked"), RANKS)
     heat = browser.find(".heat canvas")
     heat.focus()
     for _ in range(ODD):
@@ -213,7 +226,17 @@ def test_the_map_is_read_with_the_keyboard_too(server: Server, browser: Browser)
     # The band points at the same place.
     expect(browser.find("article[aria-label='Over all ranks'] .rule")).to_be_visible()
     heat.press("Enter")
-    expect(browser.find(".only")).to_contain_text(f"rank {ODD}")
+    see_rank(browser, shared, ODD)
+
+
+@either
+@pytest.mark.parametrize(("place", "rank"), [(".slowest", SLOW), (".oddest", ODD)])
+def test_the_slow_and_the_odd_rank_are_a_link_away(
+    server: Server, browser: Browser, shared: bool, place: str, rank: int
+) -> None:
+    see_job(browser, any_run(server, shared, f"linked-{rank}"), RANKS)
+    browser.find(place).get_by_role("link", name=f"rank {rank}", exact=True).click()
+    see_rank(browser, shared, rank)
 
 
 def test_a_run_of_one_process_has_no_job(server: Server, browser: Browser) -> None:
@@ -223,20 +246,3 @@ def test_a_run_of_one_process_has_no_job(server: Server, browser: Browser) -> No
     browser.open_run(run)
     browser.see_label("loss", "1 row")
     expect(browser.find("#tab-job")).to_be_hidden()
-
-
-def test_odd_is_who_differs_from_most_whatever_half_of_them_do(browser: Browser) -> None:
-    body = "return it.oddness(rest[0].map((row) => Float64Array.from(row)), rest[0][0].length);"
-    scores = browser.run_module(
-        "ranks.js", body, [[1.0, 1.0], [1.1, 1.0], [0.9, 1.1], [1.0, 0.9], [9.0, 9.0]]
-    )
-    assert [score > 3.5 for score in scores] == [False, False, False, False, True]
-    # Nobody is odd where all are the same, and a single outlier in time makes nobody odd.
-    assert browser.run_module("ranks.js", body, [[1, 1, 1]] * 4) == [0, 0, 0, 0]
-    once = [[1, 1, 2], [2, 2, 1], [3, 3, 99], [4, 4, 3]]
-    assert max(browser.run_module("ranks.js", body, once)) < 3.5
-
-
-def test_nobody_is_slow_where_all_keep_pace(browser: Browser) -> None:
-    assert browser.run_module("ranks.js", "return it.slowest(rest[0])", [1, 1.01, 0.99]) == -1
-    assert browser.run_module("ranks.js", "return it.slowest(rest[0])", [1, 1, 0.9, 0.8]) == 3

@@ -112,6 +112,9 @@ def test_dragging_asks_for_that_range_and_a_double_click_for_all(
     browser.see_label("ramp", "10,000 rows")
     browser.see_label("twin", "10,000 rows")
     assert "from=" not in browser.page.url
+    # The clicks that a double click is made of pin nothing: what is pointed at still moves.
+    expect(browser.find(".rule:visible")).to_have_count(2)
+    expect(browser.find(".rule.pinned")).to_have_count(0)
 
 
 def test_the_address_is_the_view(server: Server, browser: Browser) -> None:

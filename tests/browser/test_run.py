@@ -2,51 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from typing import Any
-
 import pytest
-import requests
 from fix_browser import Browser
 from fix_server import Server
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
+from run_parts import HOSTILE, save, say
 
 from simvue.wire import new_id
-
-HOSTILE = "<img src=x onerror='window.hacked=1'><b>bold</b>"
-SVG = (
-    b'<svg xmlns="http://www.w3.org/2000/svg" width="64" height="32" onload="top.hacked=1">'
-    b"<script>top.hacked=1</script></svg>"
-)
-
-
-def save(
-    server: Server, run: str, name: str, mime_type: str, content: bytes, category: str = "output"
-) -> str:
-    """Save an artifact as clients do; return its id."""
-    artifact = {
-        "name": name,
-        "original_path": "",
-        "size": len(content),
-        "mime_type": mime_type,
-        "checksum": hashlib.sha256(content).hexdigest(),
-    }
-    made: dict[str, Any] = server.post("/artifacts", artifact)
-    if made["url"]:
-        assert requests.put(made["url"], data=content, timeout=30).ok
-    server.put(f"/runs/{run}/artifacts/{made['id']}", {"category": category})
-    identifier: str = made["id"]
-    return identifier
-
-
-def say(server: Server, run: str, *messages: str, level: str = "info") -> None:
-    events = [
-        {"message": text, "timestamp": "2026-01-31T12:00:00.000000", "log_level": level}
-        for text in messages
-    ]
-    assert server.send("/events", {"run": run, "events": events}).status_code == 200
-
 
 # ---- Overview and head ----------------------------------------------------------------------
 
@@ -65,16 +27,64 @@ def test_the_overview_counts_the_processes_of_each_attempt(
     expect(attempts).to_have_text(["2 completed, 1 failed (rank 1)", "3 running"])
 
 
-def test_the_overview_says_why_a_run_failed(server: Server, browser: Browser) -> None:
-    run = server.new_run(status="failed", metadata={"git": {"ref": "4f1c"}, "note": HOSTILE})
-    say(server, run, "killed by SIGSEGV", level="error")
-    browser.open_run(run, "?tab=overview")
-    expect(browser.find(".cause")).to_have_text("Why it is failedkilled by SIGSEGV")
-    expect(browser.find(".facts section").filter(has_text="Git").locator("dd")).to_have_text("4f1c")
-    expect(browser.find(".facts section").filter(has_text="note").locator("dd")).to_have_text(
-        HOSTILE
+def facts(browser: Browser, title: str) -> Locator:
+    """Return the lines of the section called *title*, of which each has a key and a value."""
+    section = browser.find(".facts section", has=browser.page.get_by_role("heading", name=title))
+    return section.locator("dl > div")
+
+
+def test_the_overview_has_git_command_system_and_metadata_in_their_places(
+    server: Server, browser: Browser
+) -> None:
+    run = server.new_run(
+        metadata={"git": {"ref": "4f1c"}, "solver_command": "mpirun ./solve -n 4", "note": HOSTILE},
+        system={"hostname": "node-7", "cpu": {"arch": "x86_64"}},
     )
+    browser.open_run(run, "?tab=overview")
+    expect(facts(browser, "Git")).to_have_text(["ref4f1c"])
+    command = facts(browser, "Command")
+    expect(command.locator("dt")).to_have_text(["solver"])
+    expect(command.locator("code")).to_have_text(["mpirun ./solve -n 4"])
+    browser.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    command.get_by_role("button", name="Copy").click()
+    expect(command.get_by_role("button", name="Copied")).to_be_visible()
+    assert browser.page.evaluate("navigator.clipboard.readText()") == "mpirun ./solve -n 4"
+    expect(facts(browser, "System")).to_have_text(["hostnamenode-7", "cpu.archx86_64"])
+    expect(facts(browser, "Metadata")).to_have_text([f"note{HOSTILE}"])
     assert browser.page.evaluate("window.hacked") is None
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "why"),
+    [
+        ("failed", "killed by SIGSEGV", "killed by SIGSEGV"),
+        ("lost", "the node is going down", "the node is going down"),
+        ("terminated", "the time limit of the job", "the time limit of the job"),
+        ("failed", None, "Nobody said: no error stands among its last events."),
+        ("lost", None, "Nothing was heard of it for longer than it said it would be silent: "
+         "its machine may be gone, or the network."),
+    ],
+)  # fmt: skip
+def test_the_overview_says_why_a_run_ended(
+    server: Server, browser: Browser, status: str, said: str | None, why: str
+) -> None:
+    run = server.new_run()
+    if said is not None:
+        say(server, run, "an older error", level="error")
+        say(server, run, said, level="critical")
+    say(server, run, "good night")
+    # Last, because a run that is heard of is not lost.
+    server.put(f"/runs/{run}", {"status": status})
+    browser.open_run(run, "?tab=overview")
+    expect(browser.find(".cause")).to_have_text(f"Why it is {status}{why}")
+
+
+def test_a_run_that_completed_needs_no_cause(server: Server, browser: Browser) -> None:
+    run = server.new_run(status="completed")
+    say(server, run, "a step was refused", level="error")
+    browser.open_run(run, "?tab=overview")
+    expect(browser.find(".facts section").first).to_be_visible()
+    expect(browser.find(".cause")).to_be_hidden()
 
 
 def test_tags_and_description_are_edited_in_place(server: Server, browser: Browser) -> None:
@@ -108,140 +118,7 @@ def test_a_run_is_aborted_after_a_question(server: Server, browser: Browser) -> 
     assert server.get(f"/runs/{run}")["abort"] is True
 
 
-# ---- Events ---------------------------------------------------------------------------------
-
-
-def test_events_are_followed_until_the_reader_scrolls_up(server: Server, browser: Browser) -> None:
-    run = server.new_run(status="running")
-    say(server, run, *(f"event {i}" for i in range(1500)), level="warning")
-    browser.open_run(run, "?tab=events")
-    messages = browser.find(".events .message")
-    expect(messages.last).to_have_text("event 1499")
-    # Only what is on screen is there.
-    assert messages.count() < 100
-    assert browser.find(".events li").last.get_attribute("class") == "warning"
-
-    say(server, run, HOSTILE)
-    expect(messages.last).to_have_text(HOSTILE)
-    assert browser.page.evaluate("window.hacked") is None
-
-    log = browser.find(".log")
-    log.evaluate("log => { log.scrollTop = 0; }")
-    expect(messages.first).to_have_text("event 0")
-    say(server, run, "another")
-    expect(browser.find(".total")).to_have_text("1,502 events")
-    expect(messages.first).to_have_text("event 0")
-    browser.find("button").filter(has_text="Follow").click()
-    expect(messages.last).to_have_text("another")
-
-
-def test_events_are_searched_and_shown_whole(server: Server, browser: Browser) -> None:
-    run = server.new_run()
-    say(server, run, *(f"line {i}" for i in range(300)), "Traceback\n  in solver")
-    browser.open_run(run, "?tab=events")
-    browser.find("input[aria-label='Find in messages']").fill("solver")
-    expect(browser.find(".events .message")).to_have_text(["Traceback"])
-    browser.find(".events li").click()
-    expect(browser.find("dialog pre")).to_have_text("Traceback\n  in solver")
-
-
-# ---- Artifacts ------------------------------------------------------------------------------
-
-
-def test_artifacts_stand_by_category_with_previews(server: Server, browser: Browser) -> None:
-    run = server.new_run()
-    save(server, run, "solve.py", "text/x-python", b"print('hi')\n", "code")
-    save(server, run, "mesh.csv", "text/csv", b'x,y\n1,"a, ""b"""\n2,<b>z</b>\n', "input")
-    save(server, run, "state.bin", "application/octet-stream", b"\x00\x01\x02")
-    browser.open_run(run, "?tab=artifacts")
-    expect(browser.find(".shelves h2")).to_have_text(["Code", "Input", "Output"])
-
-    def choose(name: str) -> None:
-        browser.find(".shelves button").filter(has_text=name).click()
-        expect(browser.find(".shown h2")).to_have_text(name)
-
-    choose("solve.py")
-    expect(browser.find(".preview pre")).to_have_text("print('hi')\n")
-    choose("mesh.csv")
-    cells = browser.find(".preview td")
-    expect(cells).to_have_text(["1", 'a, "b"', "2", "<b>z</b>"])
-    choose("state.bin")
-    expect(browser.find(".preview")).to_contain_text("no preview")
-    with browser.page.expect_download() as download:
-        browser.find(".shown a.button").click()
-    assert download.value.suggested_filename == "state.bin"
-
-
-def test_hostile_artifacts_never_run_in_our_origin(server: Server, browser: Browser) -> None:
-    run = server.new_run()
-    image = save(server, run, "evil.svg", "image/svg+xml", SVG)
-    page = save(server, run, "evil.html", "text/html", b"<script>top.hacked=1</script>")
-    browser.open_run(run, f"?tab=artifacts&artifact={image}")
-    shown = browser.find(".preview img")
-    browser.see(lambda: shown.evaluate("image => image.naturalWidth") == 64, "the image")
-    browser.open_run(run, f"?tab=artifacts&artifact={page}")
-    expect(browser.find(".preview pre")).to_have_text("<script>top.hacked=1</script>")
-    assert browser.page.evaluate("window.hacked") is None
-
-    # Opened on its own, it is downloaded; were it shown, it would have no origin and no scripts.
-    for artifact in (image, page):
-        answer = requests.get(server.get(f"/artifacts/{artifact}")["url"], timeout=30)
-        assert answer.headers["Content-Disposition"].startswith("attachment")
-        assert "sandbox" in answer.headers["Content-Security-Policy"]
-        assert answer.headers["X-Content-Type-Options"] == "nosniff"
-
-
-def test_a_figure_is_drawn_in_a_frame_without_an_origin(server: Server, browser: Browser) -> None:
-    pytest.importorskip("plotly", reason="needs plotly, which the server hands to the frame")
-    run = server.new_run()
-    figure = {
-        "data": [{"type": "scatter", "x": [1, 2], "y": [2, 1]}],
-        "layout": {"title": {"text": f"Drag {HOSTILE}"}},
-    }
-    kind = "application/vnd.plotly.v1+json"
-    made = save(server, run, "figure", kind, json.dumps(figure).encode())
-    browser.open_run(run, f"?tab=artifacts&artifact={made}")
-    frame = browser.page.frame_locator(".figure-frame")
-    expect(frame.locator(".gtitle")).to_contain_text("Drag", timeout=60_000)
-    inside = next(frame for frame in browser.page.frames if frame.url.endswith("/figure"))
-    assert inside.evaluate("origin") == "null"
-    # Neither our page nor any server can be reached from it.
-    assert inside.evaluate("(() => { try { return top.document; } catch { return null; } })()") is (
-        None
-    )
-    asked = "fetch('/api/whoami').then(() => 'answered', () => 'refused')"
-    assert inside.evaluate(asked) == "refused"
-    assert browser.page.evaluate("window.hacked") is None
-    # The browser says that it refused.
-    assert all("fetch" in text or "connect" in text for text in browser.complaints())
-
-
 # ---- Alerts and lineage ---------------------------------------------------------------------
-
-
-def test_alerts_say_what_they_ask_for_and_how_they_stand(server: Server, browser: Browser) -> None:
-    alert = server.post(
-        "/alerts",
-        {
-            "name": "too hot",
-            "source": "metrics",
-            "frequency": 1,
-            "alert": {
-                "metric": "temperature",
-                "rule": "is above",
-                "threshold": 400,
-                "window": 1,
-                "aggregation": "average",
-                "frequency": 1,
-            },
-        },
-    )["id"]
-    run = server.new_run(alerts=[alert])
-    browser.open_run(run, "?tab=alerts")
-    item = browser.find(".watches li")
-    expect(item).to_contain_text("too hot")
-    expect(item).to_contain_text("average of temperature over 1 min is above 400")
-    expect(item.locator(".verdict")).to_have_text("not yet known")
 
 
 def test_lineage_leads_from_who_made_the_bytes_to_who_uses_them(
@@ -258,5 +135,8 @@ def test_lineage_leads_from_who_made_the_bytes_to_who_uses_them(
     boxes = browser.find(".lineage text")
     expect(boxes).to_have_text(["flow-solver", "mesh.in", "mesher", "field", "plotter"])
     expect(browser.find(".lineage .tie")).to_have_count(4)
-    browser.find(".lineage a").filter(has_text="mesher").click()
+    # A group and no picture, in which nobody who cannot see would find the links.
+    links = browser.page.get_by_role("group", name="Lineage").get_by_role("link")
+    expect(links).to_have_count(4)
+    links.filter(has_text="mesher").click()
     expect(browser.find("h1")).to_have_text("mesher")

@@ -124,22 +124,6 @@ def test_alerts_are_a_tick_or_say_how_many_are_critical(server: Server, browser:
     expect(cell).to_have_text("critical 1 of 3")
 
 
-def test_a_column_is_made_wider_by_its_edge(many: str, browser: Browser) -> None:
-    browser.open(many)
-    head = browser.find("th", has_text="Name")
-    before = head.bounding_box()
-    edge = head.locator(".edge").bounding_box()
-    assert before is not None
-    assert edge is not None
-    browser.page.mouse.move(edge["x"] + 3, edge["y"] + 3)
-    browser.page.mouse.down()
-    browser.page.mouse.move(edge["x"] + 83, edge["y"] + 3)
-    browser.page.mouse.up()
-    after = head.bounding_box()
-    assert after is not None
-    assert after["width"] == before["width"] + 80
-
-
 def test_runs_are_ticked_in_ranges_and_stand_in_the_address(many: str, browser: Browser) -> None:
     browser.open(many)
     boxes = browser.find(".runs tbody input[type=checkbox]")
@@ -158,6 +142,31 @@ def test_runs_are_ticked_in_ranges_and_stand_in_the_address(many: str, browser: 
     assert compare == f"/dashboard/compare?runs={quote(query['runs'][0])}"
     browser.find(".bulk button", has_text="Clear").click()
     expect(browser.find(".runs tr.ticked")).to_have_count(0)
+
+
+def test_all_runs_are_ticked_as_many_as_an_address_holds(many: str, browser: Browser) -> None:
+    browser.open(f"{many}&find=run-00")
+    tick_all = browser.page.get_by_label("Tick all", exact=True)
+    boxes = browser.find(".runs tbody input[type=checkbox]")
+    expect(browser.find(".head .total")).to_have_text("100 runs")
+    # Those that are not on screen too.
+    tick_all.click()
+    expect(browser.find(".bulk strong")).to_have_text("100 runs ticked")
+    expect(tick_all).to_be_checked()
+    boxes.nth(1).click()
+    expect(browser.find(".bulk strong")).to_have_text("99 runs ticked")
+    expect(tick_all).to_have_js_property("indeterminate", True)
+    tick_all.click()
+    expect(browser.find(".bulk")).to_be_hidden()
+    expect(browser.find(".runs tr.ticked")).to_have_count(0)
+    browser.find(".head .find").fill("")
+    expect(browser.find(".head .total")).to_have_text("1,200 runs")
+    tick_all.click()
+    expect(browser.find(".bulk strong")).to_have_text(
+        "300 runs ticked, as many as an address holds"
+    )
+    query = parse_qs(urlsplit(browser.page.url).query)
+    assert len(query["runs"][0].split(",")) == 300
 
 
 def test_ticked_runs_are_drawn_beside_the_table(server: Server, browser: Browser) -> None:

@@ -77,14 +77,14 @@ def test_a_folder_narrows_the_table_to_itself_and_what_is_below(
 ) -> None:
     server.new_run(name="above", folder="/boughs")
     server.new_run(name="below", folder="/boughs/twig")
-    browser.open("/dashboard/runs?sort=name&order=up")
-    browser.find(".tree a", has_text="boughs").click()
+    browser.open("/dashboard/runs?folder=/boughs&sort=name&order=up")
     expect(names(browser)).to_have_text(["above", "below"])
     browser.find(".tree a", has_text="twig").click()
     expect(names(browser)).to_have_text(["below"])
     expect(browser.find(".tree [aria-current]")).to_contain_text("twig")
-    browser.find(".tree a", has_text="All folders").click()
-    browser.find("[aria-label='Close /boughs']").click()
+    browser.find(".tree a[title='/boughs']").click()
+    expect(names(browser)).to_have_text(["above", "below"])
+    browser.find(".tree a[title='/boughs'] .turn").click()
     expect(browser.find(".tree a", has_text="twig")).to_have_count(0)
 
 
@@ -100,6 +100,13 @@ def test_ticked_runs_are_tagged_moved_and_deleted(server: Server, browser: Brows
     expect(browser.find(".runs .tag", has_text="new")).to_have_count(2)
     assert server.get(f"/runs/{runs[0]}")["tags"] == ["old", "new"]
     assert server.get(f"/runs/{runs[2]}")["tags"] == ["old"]
+
+    browser.find(".bulk button", has_text="Tag").click()
+    dialog.get_by_label("Tag", exact=True).last.fill("old")
+    dialog.get_by_label("take this tag away").check()
+    dialog.get_by_role("button", name="Tag", exact=True).click()
+    expect(browser.find(".runs .tag", has_text="old")).to_have_count(1)
+    assert [server.get(f"/runs/{run}")["tags"] for run in runs] == [["new"], ["new"], ["old"]]
 
     browser.find(".bulk button", has_text="Move").click()
     dialog.get_by_label("Folder").fill("/bulk/moved")
@@ -133,6 +140,55 @@ def test_tags_are_edited_in_their_place(server: Server, browser: Browser) -> Non
     browser.see(lambda: server.get(f"/runs/{run}")["tags"] == ["second"], "the one that is left")
     field.press("Escape")
     expect(browser.find(".runs .tag")).to_have_text(["second"])
+
+
+def test_a_cell_of_tags_is_left_to_who_types_and_ends_when_it_is_left(
+    server: Server, browser: Browser
+) -> None:
+    run = server.new_run(name="typed", folder="/typed", tags=["kept", "last"])
+    browser.open("/dashboard/runs?folder=/typed")
+    browser.find("[data-column=tags]").click()
+    field = browser.find(".edited input")
+    # In an empty field, Backspace takes the last one away.
+    field.press("Backspace")
+    browser.see(lambda: server.get(f"/runs/{run}")["tags"] == ["kept"], "the one that is left")
+    field.fill("half-typ")
+    server.put(f"/runs/{run}", {"name": "typed-on"})
+    expect(names(browser)).to_have_text(["typed-on"])
+    expect(field).to_have_value("half-typ")
+    expect(field).to_be_focused()
+    browser.find("h1").click()
+    expect(field).to_have_count(0)
+    expect(browser.find(".runs .tag")).to_have_text(["kept"])
+    assert server.get(f"/runs/{run}")["tags"] == ["kept"]
+
+
+def test_a_simulation_is_connected_from_the_header_too(server: Server, browser: Browser) -> None:
+    server.new_run(name="there-already", folder="/connected")
+    browser.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    browser.open("/dashboard/runs?folder=/connected")
+    expect(names(browser)).to_have_text(["there-already"])
+    browser.page.get_by_role("button", name="Connect a simulation").click()
+    dialog = browser.find("dialog")
+    dialog.get_by_role("button", name="Make a token").click()
+    expect(dialog.get_by_role("status")).to_contain_text("shown this once")
+    copy = dialog.get_by_role("button", name="Copy", exact=True)
+    expect(copy).to_have_count(2)
+    copied = []
+    for place in range(2):
+        dialog.locator(".copy").nth(place).click()
+        expect(dialog.locator(".copy").nth(place)).to_have_text("Copied")
+        copied.append(browser.page.evaluate("navigator.clipboard.readText()"))
+    file, script = copied
+    settings = tomllib.loads(file)["server"]
+    assert settings["url"] == server.url
+    compile(script, "first.py", "exec")
+    headers = {"Authorization": f"Bearer {settings['token']}"}
+    run = {"folder": "/connected", "name": "connected", "status": "running"}
+    made = requests.post(f"{settings['url']}/api/runs", json=run, headers=headers, timeout=30)
+    assert made.status_code == 200
+    browser.page.keyboard.press("Escape")
+    expect(names(browser)).to_have_text(["connected", "there-already"])
 
 
 HOSTILE = [

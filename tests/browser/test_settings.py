@@ -89,6 +89,55 @@ def test_a_tenant_is_made_and_deleted(server: Server, browser: Browser) -> None:
     expect(line(browser, "guests")).to_have_count(0)
 
 
+@pytest.mark.parametrize(
+    ("words", "member"), [("manager", "is_manager"), ("may only read", "is_readonly")]
+)
+def test_a_user_is_made_with_a_role(
+    server: Server, browser: Browser, words: str, member: str
+) -> None:
+    name = f"with-{member}"
+    browser.open("/dashboard/settings?tab=users")
+    browser.page.get_by_role("button", name="New user").click()
+    dialog = browser.find("dialog")
+    dialog.get_by_label("User name").fill(name)
+    dialog.get_by_label(words, exact=True).check()
+    dialog.get_by_role("button", name="Make it").click()
+    expect(line(browser, name).locator("td").nth(1)).to_have_text(words)
+    user = next(user for user in server.get("/users")["data"] if user["username"] == name)
+    roles = {role for role in ("is_admin", "is_manager", "is_readonly") if user[role]}
+    assert roles == {member}
+
+
+def test_a_tenant_that_is_disabled_shuts_its_users_out(server: Server, browser: Browser) -> None:
+    tenant = server.post("/tenants", {"name": "shut"})["id"]
+    user = server.post(
+        "/users",
+        {"tenant": tenant, "user": {"username": "inside", "fullname": "", "email": ""}},
+    )["id"]
+    token = server.post("/tokens", {"name": "of inside", "user": user})["token"]
+    browser.open("/dashboard/settings?tab=tenants")
+    box = browser.page.get_by_label("shut is enabled")
+    box.uncheck()
+    browser.see(lambda: "detail" in whoami(server, token), "the token refused")
+    browser.page.reload()
+    expect(box).not_to_be_checked()
+    box.check()
+    browser.see(lambda: whoami(server, token).get("user") == "inside", "the token taken")
+
+
+def test_the_arrows_walk_from_line_to_line(server: Server, browser: Browser) -> None:
+    for name in ("upper", "lower"):
+        server.post("/tenants", {"name": f"{name} line"})
+    browser.open("/dashboard/settings?tab=tenants")
+    first, second = (line(browser, f"{name} line") for name in ("upper", "lower"))
+    first.get_by_role("checkbox").focus()
+    browser.page.keyboard.press("ArrowDown")
+    expect(second.get_by_role("checkbox")).to_be_focused()
+    browser.page.keyboard.press("Tab")
+    browser.page.keyboard.press("ArrowUp")
+    expect(first.get_by_role("button", name="Delete")).to_be_focused()
+
+
 def test_the_last_administrator_stays_and_the_box_says_so(server: Server, browser: Browser) -> None:
     browser.open("/dashboard/settings?tab=users")
     box = browser.page.get_by_label("admin is enabled")
@@ -120,6 +169,50 @@ def test_a_bucket_is_registered_its_secret_never_comes_back(
     browser.page.get_by_label("Delete tape").click()
     browser.find("dialog").get_by_role("button", name="Delete").click()
     expect(line(browser, "tape")).to_have_count(0)
+
+
+@pytest.fixture
+def own(chromium: Chromium, fresh_server: Server) -> Iterator[Browser]:
+    """A browser at a server of the test's own: where files go concerns all of a server's users."""
+    window = Browser(chromium, fresh_server)
+    window.log_in()
+    yield window
+    window.context.close()
+
+
+def test_one_storage_is_the_default_and_others_can_be_disabled(own: Browser) -> None:
+    first = own.server.get("/storage")[0]["name"]
+    disk = own.server.post("/storage", {"name": "disk", "backend": "File"})["id"]
+    own.open("/dashboard/settings?tab=storages")
+    default, on = (own.page.get_by_label(f"disk is {word}") for word in ("the default", "enabled"))
+    default.check()
+    # What is stored in by default can be neither disabled nor deleted.
+    expect(on).to_be_disabled()
+    expect(line(own, "disk").get_by_role("button")).to_have_count(0)
+    assert own.server.get(f"/storage/{disk}")["is_default"]
+
+    own.page.get_by_label(f"{first} is the default").check()
+    expect(on).to_be_enabled()
+    on.uncheck()
+    own.see(lambda: not own.server.get(f"/storage/{disk}")["is_enabled"], "the storage disabled")
+    assert not own.server.get(f"/storage/{disk}")["is_default"]
+    own.page.reload()
+    expect(on).not_to_be_checked()
+    assert own.complaints() == []
+
+
+def test_a_bucket_is_refused_as_the_default_and_the_boxes_say_what_is(own: Browser) -> None:
+    first = own.server.get("/storage")[0]["name"]
+    bucket = {"name": "tape", "backend": "S3", "disable_check": True, "config": {"bucket": "runs"}}
+    own.server.post("/storage", bucket)
+    own.open("/dashboard/settings?tab=storages")
+    own.page.get_by_label("tape is the default").click()
+    expect(own.find("dialog")).to_contain_text("can be registered, but not be the default")
+    own.page.keyboard.press("Escape")
+    expect(own.page.get_by_label(f"{first} is the default")).to_be_checked()
+    expect(own.page.get_by_label("tape is the default")).not_to_be_checked()
+    # The browser's own log of the refusal is no complaint of the page's.
+    assert all("422" in text for text in own.complaints())
 
 
 @pytest.fixture

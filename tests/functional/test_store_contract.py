@@ -498,6 +498,20 @@ def test_events_are_stored_once_and_listed_oldest_first(store: Store) -> None:
     assert store.writers(run) == {"e": [(0, 10)]}
 
 
+def test_events_are_listed_and_counted_by_level(store: Store) -> None:
+    run = new_run(store)
+    levels = ("debug", "error", "info", "error", "critical")
+    events = [Event(i, level, f"event {i}") for i, level in enumerate(levels)]
+    store.add_events(run, events, None)
+    graver = ["error", "critical"]
+    assert store.list_events(run, [], 0, None, graver) == (3, [events[i] for i in (1, 3, 4)])
+    assert store.list_events(run, [], 1, 1, graver) == (3, [events[3]])
+    assert store.list_events(run, ["3"], 0, None, graver) == (1, [events[3]])
+    assert store.list_events(run, [], 0, None, []) == (0, [])
+    assert store.count_events(run, [], 0, 3, 2, graver) == [1, 2]
+    assert store.count_events(run, ["3"], 0, 3, 2, graver) == [0, 1]
+
+
 def test_events_of_one_moment_keep_their_order(store: Store) -> None:
     run = new_run(store)
     events = [Event(5, "error", str(i)) for i in (2, 0, 1)]
@@ -861,6 +875,7 @@ def test_filters(zoo: Store, key: str, op: str, value: str, names: str) -> None:
     [
         ("alert.name", "contains", "x"),
         ("name", "<", "x"),
+        ("name", "within", "/x"),
         ("created", "<", "soon"),
         ("created", "<", ""),
         ("created", "==", "3d"),
@@ -893,6 +908,25 @@ def test_runs_are_found_by_their_alerts(zoo: Store) -> None:
     assert found(named, critical) == "b"
     assert found(critical) == "ab"
     assert found(critical, named) == "ab"
+
+
+def test_within_a_folder_is_there_or_below_and_in_no_other(store: Store) -> None:
+    """Others begin with its path, have it within theirs, or fit it as a pattern."""
+    for path in ("/a_b", "/a_b/c", "/a_b/c/d", "/a_bx", "/a_b-", "/x/a_b/c", "/axb/c", "/A_B/c"):
+        new_run(store, name=path, folder=path)
+
+    def found(path: str) -> list[str]:
+        query = Query([Filter("folder.path", "within", path)], [("name", False)])
+        total, runs = store.list_runs(query, "ada")
+        assert total == len(runs)
+        return [run["name"] for run in runs]
+
+    assert found("/a_b") == ["/a_b", "/a_b/c", "/a_b/c/d"]
+    assert found("/a_b/") == found("/a_b"), "a path may end with a slash"
+    assert found("/a_b/c") == ["/a_b/c", "/a_b/c/d"]
+    assert found("/none") == []
+    new_run(store, name="/", folder="/")
+    assert len(found("/")) == 9
 
 
 def test_filters_are_anded_and_pages_tell_the_total(zoo: Store) -> None:
@@ -955,6 +989,8 @@ def test_folders(store: Store) -> None:
         assert (total, [item["id"] for item in folders]) == (1, [folder])
     paths = [item["path"] for item in store.list_folders(Query(sorting=[("path", True)]))[1]]
     assert paths == ["/a/b", "/a", "/"]
+    within = Query([Filter("path", "within", "/a")], [("path", False)])
+    assert [item["path"] for item in store.list_folders(within)[1]] == ["/a", "/a/b"]
     assert store.get_folder(wire.new_id()) is None
     assert not store.update_folder(wire.new_id(), {})
 

@@ -97,6 +97,23 @@ def test_filters_search_messages(server: Server) -> None:
     assert len(server.get("/events", run=run, filters="")["data"]) == 3
 
 
+def test_filters_choose_levels(server: Server) -> None:
+    run = server.new_run()
+    send(server, run, [event(f"a {level}", 1, level) for level in wire.LOG_LEVELS])
+
+    def found(*filters: str) -> list[str]:
+        answer = server.get("/events", run=run, filters=json.dumps(filters))
+        return [item["log_level"] for item in answer["data"]]
+
+    assert found("event.log_level == warning") == ["warning"]
+    assert found("event.log_level >= warning") == ["warning", "error", "critical"]
+    assert found("event.log_level >= error", "event.message contains crit") == ["critical"]
+    assert found("event.log_level == info", "event.log_level >= error") == []
+    window = {"run": run, "window": 60, "timestamp_begin": at(0), "timestamp_end": at(60)}
+    bars = server.get("/events/histogram", **window, filters="event.log_level >= error")["data"]
+    assert [bar["count"] for bar in bars] == [2]
+
+
 def test_a_histogram_counts_windows(server: Server) -> None:
     run = server.new_run()
     send(server, run, [event(f"m{i}", second) for i, second in enumerate((0, 1, 5, 61, 119, 200))])
@@ -143,6 +160,8 @@ def test_one_bad_event_refuses_its_body_only_if_its_rows_are_numbered(
         {"start": "-1"},
         {"filters": '["status == running"]'},
         {"filters": "event.message =="},
+        {"filters": "event.log_level == loud"},
+        {"filters": "event.log_level < info"},
     ],
     ids=str,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import msgpack
@@ -91,6 +92,28 @@ def test_a_rank_that_has_not_logged_the_metric_has_an_empty_row(
     assert len(found["ranks"]) == RANKS
     empty = [row for row in found["ranks"] if np.isnan(row["values"]).all()]
     assert [(row["steps"], row["seconds"]) for row in empty] == [(0, 0.0)]
+
+
+def test_a_nan_that_was_logged_is_told_from_a_column_without_rows(server: Server) -> None:
+    run = server.new_run()
+    server.send_rows(
+        run,
+        [
+            {"step": second, "time": second, "timestamp": f"2026-01-31T12:00:0{second}.000000",
+             "values": {"residual": value}}
+            for second, value in enumerate((1.0, math.nan, math.inf, math.nan, 2.0))
+        ],
+    )  # fmt: skip
+    (row,) = table(server, metric="residual", runs=json.dumps([run]))["ranks"]
+    # Five rows over 400 columns, the last one at the edge.
+    assert row["nan"] == [100, 300]
+    assert row["values"][[0, 200, 399]].tolist() == [1.0, math.inf, 2.0]
+    assert np.isnan(row["values"]).sum() == 397
+    # Of several rows in a column the last one counts: all five lie in the first.
+    (row,) = table(
+        server, metric="residual", runs=json.dumps([run]), start=START, end=START + 2000
+    )["ranks"]
+    assert (row["nan"], row["values"][0]) == ([], 2.0)
 
 
 def test_whose_ranks_has_to_be_said_and_nobodys_are_none(server: Server) -> None:

@@ -30,6 +30,8 @@ BUILT = [
     ("system.gpu.processor == None", Filter("system.gpu.processor", "==", "None")),
     ("event.message contains a > b", Filter("event.message", "contains", "a > b")),
     ("beta > 2.0", Filter("metadata.beta", ">", "2.0")),
+    ("folder.path within /a within b", Filter("folder.path", "within", "/a within b")),
+    ("path within /", Filter("path", "within", "/")),
 ]
 
 
@@ -56,6 +58,8 @@ def test_every_form_of_the_builders_is_read(text: str, condition: Filter) -> Non
         "created < 9999999d",
         "created == 3d",
         "name=x",
+        "name within /a",
+        "path within a",
     ],
 )
 def test_a_malformed_string_says_what_is_wrong(text: str) -> None:

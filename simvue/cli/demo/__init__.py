@@ -42,6 +42,7 @@ import click
 from simvue.exception import StoreError
 
 from .engines import Postgres, SeaweedFS, room
+from .opening import TICKED, opening
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -115,8 +116,9 @@ def command(once: bool, data: Path | None, store: str | None, blobs: str | None,
         keeping(data, store is not None, blobs is not None) as settings,
         serving(data or place.disk / "data", port, place, settings) as server,
     ):
-        click.echo(f"Server ready.  Open {server.url}/?token={server.token}\n")
+        click.echo(f"Server ready at {server.url}; the examples run.\n")
         exact = True
+        ticked: list[str] = []
         click.echo(_HEADING)
         for name, processes in EXAMPLES:
             outcome = check(examples / f"{name}.py", processes, server, place)
@@ -128,13 +130,15 @@ def command(once: bool, data: Path | None, store: str | None, blobs: str | None,
                     f"    and {len(outcome.differences) - _DIFFERENCES_MAX} more differences"
                 )
             exact &= not outcome.differences
+            if name == TICKED:
+                ticked = outcome.runs
         click.echo(
             "\nEvery value, step, time, event, tag and metadata came back exactly as logged."
             if exact
             else "\nSomething came back otherwise than it was logged; see above."
         )
         if not once:
-            click.echo("Serving until Ctrl-C.")
+            click.echo(f"\n{opening(server.url, server.token, ticked)}Serving until Ctrl-C.")
             server.wait()
     if not exact:
         sys.exit(1)
@@ -284,6 +288,7 @@ class Outcome:
     """What became of one example."""
 
     name: str
+    runs: list[str]
     logged: int
     stored: int
     seconds: float
@@ -328,6 +333,7 @@ def check(
         ]
     return Outcome(
         name=script.stem,
+        runs=runs,
         logged=sum(sheet.rows for sheet in sheets),
         stored=sum(one.rows for one in found),
         seconds=ended - min(report["first"] for report in reports if report["first"]),

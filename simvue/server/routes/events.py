@@ -13,7 +13,7 @@ from ..forms import answer, check_id, checked, invalid
 from ..ingest import faulty, gone
 from ..parameters import OfEvents, Windows
 from ..shapes import Event, EventRows, Histogram, Page, Stored
-from ..store import RunGone
+from ..store import Filter, RunGone
 from . import Asked, threaded
 
 # Bars of a histogram: more than any screen has pixels.
@@ -40,7 +40,8 @@ def list_events(asked: Asked) -> Response[bytes]:
     run = check_id(parameters.get("run") or "", "query", "run")
     start = query.whole(parameters, "start", query.START_MAX) or 0
     count = query.whole(parameters, "count", query.START_MAX) or None
-    total, events = asked.store.list_events(run, _contained(parameters), start, count)
+    contained, levels = _wanted(parameters)
+    total, events = asked.store.list_events(run, contained, start, count, levels)
     data = [
         {
             "message": event.message,
@@ -66,7 +67,8 @@ def count_events(asked: Asked) -> Response[bytes]:
         raise invalid(
             f"{bars} windows are more than {BARS_MAX}; ask for a wider one", "query", "window"
         )
-    counts = asked.store.count_events(run, _contained(parameters), begin, window, bars)
+    contained, levels = _wanted(parameters)
+    counts = asked.store.count_events(run, contained, begin, window, bars, levels)
     data = [
         {"timestamp": wire.format_timestamp(begin + bar * window), "count": count}
         for bar, count in enumerate(counts)
@@ -74,12 +76,36 @@ def count_events(asked: Asked) -> Response[bytes]:
     return answer({"data": data})
 
 
-def _contained(parameters: query.Parameters) -> list[str]:
-    found = query.conditions(parameters)
-    for condition in found:
-        if (condition.key, condition.op) != ("event.message", "contains"):
-            raise invalid("events take only event.message contains <text>", "query", "filters")
-    return [condition.value for condition in found]
+def _wanted(parameters: query.Parameters) -> tuple[list[str], list[str] | None]:
+    """Read the filters: texts that the message contains; levels of which it is one, if any."""
+    contained: list[str] = []
+    levels: list[str] | None = None
+    for condition in query.conditions(parameters):
+        match condition.key, condition.op:
+            case "event.message", "contains":
+                contained.append(condition.value)
+            case "event.log_level", "==" | ">=":
+                some = _levels(condition)
+                levels = some if levels is None else [level for level in levels if level in some]
+            case _:
+                raise invalid(
+                    "events take only event.message contains <text>, and event.log_level == or "
+                    ">= <level>",
+                    "query",
+                    "filters",
+                )
+    return contained, levels
+
+
+def _levels(condition: Filter) -> list[str]:
+    """Return the levels that one condition allows: that one, or that one and graver ones."""
+    if condition.value not in wire.LOG_LEVELS:
+        known = ", ".join(wire.LOG_LEVELS)
+        raise invalid(
+            f"a level is one of {known}; got {condition.value[:40]!r}", "query", "filters"
+        )
+    place = wire.LOG_LEVELS.index(condition.value)
+    return list(wire.LOG_LEVELS[place : place + 1 if condition.op == "==" else None])
 
 
 def _timestamp(parameters: query.Parameters, name: str) -> int:

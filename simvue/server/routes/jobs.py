@@ -49,8 +49,9 @@ def get_ranks(asked: Asked) -> Response[bytes]:
 
     Columns lie between ``start`` and ``end`` in seconds since the epoch, by default the first and
     the last row of the runs; without rows both are null.  Of a rank, ``values`` are little-endian
-    float64, NaN where it logged nothing; ``steps`` and ``seconds`` lie between its first row and
-    its last, whatever the columns.  A run that nobody shares is one rank.
+    float64, NaN where it logged nothing; ``nan`` are the columns in which NaN is what it logged.
+    Its ``steps`` and ``seconds`` lie between its first row and its last, whatever the columns.
+    A run that nobody shares is one rank.
     """
     parameters = asked.parameters
     wanted = Query(
@@ -106,23 +107,29 @@ class _Row:
 
     def told(self, start: int, end: int) -> dict[str, Any]:
         """Return the row of the table whose columns lie between two times in microseconds."""
+        values, nan = self._values(start, end)
         return {
             "run": self._run,
             "rank": self._rank,
-            "values": self._values(start, end),
+            "values": values,
+            "nan": nan,
             "steps": self._length("step"),
             "seconds": self._length("timestamp") * 1e-6,
         }
 
-    def _values(self, start: int, end: int) -> bytes:
+    def _values(self, start: int, end: int) -> tuple[bytes, list[int]]:
         values = np.full(COLUMNS, np.nan)
+        known = np.zeros(COLUMNS, bool)
         cut = self._cut("timestamp", COLUMNS, start, end)
         if cut is not None:
             middle = (cut.first_x - start + cut.last_x - start) / 2
             place = (middle / max(1, end - start) * COLUMNS).astype(np.int64)
+            place = np.minimum(place, COLUMNS - 1)
             # Of two buckets in one column the later one is written last.
-            values[np.minimum(place, COLUMNS - 1)] = cut.last
-        return values.astype("<f8").tobytes()
+            values[place] = cut.last
+            known[place] = True
+        nan: list[int] = np.flatnonzero(known & np.isnan(values)).tolist()
+        return values.astype("<f8").tobytes(), nan
 
     def _length(self, axis: buckets.Axis) -> int:
         cut = self._cut(axis, 1)

@@ -399,13 +399,27 @@ class Store(ABC):
 
     @abstractmethod
     def list_events(
-        self, run: str, contains: Sequence[str], start: int, count: int | None
+        self,
+        run: str,
+        contains: Sequence[str],
+        start: int,
+        count: int | None,
+        levels: Sequence[str] | None = None,
     ) -> tuple[int, list[Event]]:
-        """Return (total, events oldest first) whose message contains every text of *contains*."""
+        """Return (total, events oldest first) whose message contains every text of *contains*.
+
+        Of one of *levels*, if there are any wanted in particular.  Raises NoSuchRun, RunGone.
+        """
 
     @abstractmethod
     def count_events(
-        self, run: str, contains: Sequence[str], begin: int, window: int, bars: int
+        self,
+        run: str,
+        contains: Sequence[str],
+        begin: int,
+        window: int,
+        bars: int,
+        levels: Sequence[str] | None = None,
     ) -> list[int]:
         """Return how many such events fell into each of *bars* windows of microseconds."""
 

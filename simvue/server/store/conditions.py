@@ -188,6 +188,15 @@ def marks(values: Sequence[Any]) -> str:
     return ", ".join("?" * len(values)) or "NULL"
 
 
+def below(path: str) -> tuple[str, str]:
+    """Return the bounds of the paths of folders below *path*: the first, and what is past the last.
+
+    All that lies under /a is between "/a/" and "/a0": 0 is the character after the slash.  Text
+    comparison sees no wildcards in names and uses the index.
+    """
+    return f"{path.rstrip('/')}/", f"{path.rstrip('/')}0"
+
+
 def slices(rows: Sequence[T]) -> Iterator[Sequence[T]]:
     """Yield *rows* in slices, of each of which the keys fit into one statement."""
     for first in range(0, len(rows), _KEYS_MAX):
@@ -242,6 +251,10 @@ def _text_condition(column: str, item: Filter, value: str) -> Clause:
         return f"{column} = ?", [value]
     if item.op == "!=":
         return f"{column} IS NULL OR {column} != ?", [value]
+    if item.op == "within" and item.key in ("folder.path", "path"):
+        # What lies in the root is below it, and the root too.
+        same = f"{column} = ? OR ({column} >= ? AND {column} < ?)"
+        return same, [value.rstrip("/"), *below(value)]
     if item.op == "contains":
         return f"instr({column}, ?) > 0", [value]
     if item.op == "not contains":

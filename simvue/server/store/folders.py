@@ -104,9 +104,7 @@ def contents(
     if row is None:
         raise KeyError(folder)
     path = row["path"]
-    # All that lies under /a is between "/a/" and "/a0": 0 is the character after the slash.
-    # Text comparison sees no wildcards in names and uses the index.
-    start, end = f"{path.rstrip('/')}/", f"{path.rstrip('/')}0"
+    start, end = conditions.below(path)
     below = connection.execute(
         "SELECT id FROM folder WHERE path > ? AND path < ? AND id != ? ORDER BY path",
         (start, end, folder),

@@ -435,10 +435,10 @@ def list_events(
     contains: Sequence[str],
     start: int,
     count: int | None,
+    levels: Sequence[str] | None,
 ) -> tuple[int, list[Event]]:
     """Return (total, events oldest first); raises NoSuchRun, RunGone."""
-    condition = "run = ?" + " AND instr(message, ?) > 0" * len(contains)
-    values = [runs.find(connection, run), *contains]
+    condition, values = _such_events(runs.find(connection, run), contains, levels)
     total = connection.execute(f"SELECT count(*) FROM event WHERE {condition}", values).fetchone()
     rows = connection.execute(
         f"SELECT timestamp, log_level, message FROM event WHERE {condition} "
@@ -455,16 +455,26 @@ def count_events(
     begin: int,
     window: int,
     bars: int,
+    levels: Sequence[str] | None,
 ) -> list[int]:
     """Return how many events fell into each window; raises NoSuchRun, RunGone."""
+    condition, values = _such_events(runs.find(connection, run), contains, levels)
     rows = connection.execute(
         "SELECT (timestamp - ?) / ? AS bar, count(*) AS events FROM event "
-        "WHERE run = ? AND timestamp >= ? AND timestamp < ?"
-        + " AND instr(message, ?) > 0" * len(contains)
-        + " GROUP BY bar",
-        [begin, window, runs.find(connection, run), begin, begin + bars * window, *contains],
+        f"WHERE {condition} AND timestamp >= ? AND timestamp < ? GROUP BY bar",
+        [begin, window, *values, begin, begin + bars * window],
     )
     counts = [0] * bars
     for row in rows:
         counts[row["bar"]] = row["events"]
     return counts
+
+
+def _such_events(
+    run: int, contains: Sequence[str], levels: Sequence[str] | None
+) -> tuple[str, list[Any]]:
+    """Return the condition of a run's events, and its values."""
+    condition = "run = ?" + " AND instr(message, ?) > 0" * len(contains)
+    if levels is None:
+        return condition, [run, *contains]
+    return f"{condition} AND log_level IN ({conditions.marks(levels)})", [run, *contains, *levels]

@@ -292,18 +292,29 @@ class SQLStore(Store):
             return row_sql.extent(connection, run)
 
     def list_events(
-        self, run: str, contains: Sequence[str], start: int, count: int | None
+        self,
+        run: str,
+        contains: Sequence[str],
+        start: int,
+        count: int | None,
+        levels: Sequence[str] | None = None,
     ) -> tuple[int, list[Event]]:
         """See Store."""
         with self._reading() as connection:
-            return row_sql.list_events(connection, run, contains, start, count)
+            return row_sql.list_events(connection, run, contains, start, count, levels)
 
     def count_events(
-        self, run: str, contains: Sequence[str], begin: int, window: int, bars: int
+        self,
+        run: str,
+        contains: Sequence[str],
+        begin: int,
+        window: int,
+        bars: int,
+        levels: Sequence[str] | None = None,
     ) -> list[int]:
         """See Store."""
         with self._reading() as connection:
-            return row_sql.count_events(connection, run, contains, begin, window, bars)
+            return row_sql.count_events(connection, run, contains, begin, window, bars, levels)
 
     # ---- Folders and tags ----------------------------------------------------------
 
