@@ -179,8 +179,8 @@ def take_runs(browser: Browser, runs: dict[str, str]) -> None:
 
 
 def take_run(browser: Browser, runs: dict[str, str]) -> None:
-    browser.open_run(runs["heat2d"], "?log=y")
-    browser.find(".plot canvas").first.wait_for()
+    browser.open_run(runs["cavity-re1000-128-quick"], "?smooth=0.5")
+    browser.find(".plot canvas").nth(2).wait_for()
 
 
 def take_zoom(browser: Browser, runs: dict[str, str]) -> None:
