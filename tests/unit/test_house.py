@@ -7,6 +7,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -383,6 +384,12 @@ def _is_blind(handler: ast.ExceptHandler) -> bool:
     return any(
         isinstance(kind, ast.Name) and kind.id in ("Exception", "BaseException") for kind in kinds
     )
+
+
+def test_no_two_test_files_have_one_name():
+    """Pytest imports them by it, and takes the one for the other."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_sql_stands_only_in_the_store():
