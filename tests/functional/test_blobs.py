@@ -249,7 +249,8 @@ def test_a_client_may_send_and_fetch_bytes_past_the_server(bucket):
     assert found.content == content
     assert found.headers["Content-Type"] == "text/plain"
     assert found.headers["Content-Disposition"] == 'attachment; filename="it.txt"'
-    assert requests.get(url[:-1] + "0", timeout=60).status_code == 403
+    forged = url[:-1] + ("1" if url.endswith("0") else "0")
+    assert requests.get(forged, timeout=60).status_code == 403
 
     blobs.direct.copy(place, "another")
     blobs.remove(place)
