@@ -55,6 +55,13 @@ export class Matrix {
       this.frame = requestAnimationFrame(() => this.draw());
     };
     scope.listen(this.element, "scroll", redraw, { passive: true });
+    // A browser goes to an end in a motion, which the rows that are drawn on the way may break off.
+    scope.listen(this.element, "keydown", (event) => {
+      const end = { Home: 0, End: this.element.scrollHeight }[/** @type {KeyboardEvent} */ (event).key];
+      if (end === undefined) return;
+      this.element.scrollTop = end;
+      event.preventDefault();
+    });
     const size = new ResizeObserver(redraw);
     size.observe(this.element);
     scope.ending(() => {
