@@ -183,6 +183,8 @@ class Notifications(Struct):
 
 # The lengths, because of all dialects only Python's lets "$" stand before a newline.
 Id = Annotated[str, Meta(pattern=f"^{wire.ID_PATTERN.pattern}$", max_length=wire.ID_SIZE)]
+# What MPI has room for.
+Rank = Annotated[int, Meta(ge=0, lt=2**31)]
 
 
 class Process(Struct, kw_only=True):
@@ -191,7 +193,7 @@ class Process(Struct, kw_only=True):
     id: Id
     status: Literal["running", "completed", "failed", "terminated", "lost"]
     launch: Annotated[str, Meta(max_length=1024)] = ""
-    rank: Annotated[int, Meta(ge=0, lt=2**31)] | None = None
+    rank: Rank | None = None
     size: Annotated[int, Meta(ge=1, lt=2**31)] | None = None
 
 
@@ -199,7 +201,7 @@ class Writer(Struct, kw_only=True):
     """What is to be known of one writer of a run."""
 
     kind: wire.Kind
-    rank: Annotated[int, Meta(ge=0, lt=2**31)] | None = None
+    rank: Rank | None = None
     dropped: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
 
 

@@ -10,11 +10,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from .forms import Id
+from .forms import Id, Rank
 from .shapes import Whole
-
-# What MPI has room for.
-Rank = Annotated[int, Meta(ge=0, lt=2**31)]
 
 
 class Column(Struct):
